@@ -1,0 +1,558 @@
+"""`DataFlow`: the description of a pipeline, and how a pass of it begins.
+
+A flow is description; a generator that runs over it is a pass. There are three ways to write a flow::
+
+    class Mine(DataFlow):                 # 1. a plain iterable: works everywhere, resumed by counting
+        def __iter__(self):
+            yield ...
+
+    class Stage(ProxyDataFlow):           # 2. a stage with state: resumed exactly, without replaying anything
+        def run(self, source, state):
+            for dp in source:
+                state["seen"] = state.get("seen", 0) + 1
+                yield dp
+
+    class Old(DataFlow):                  # 3. tensorpack's first interface: get_data() and size()
+        def get_data(self): ...
+        def size(self): ...
+
+How a pass begins: ``iter(flow)`` makes the flow the *root* of its pipeline (unless a running root owns it
+already), which gives each flow below its `Place`; then `_begin` makes the `State`, calls ``reset_state()`` if this
+process has not yet done so, and returns the generator. Nothing that runs lives on the flow, except what is named in
+`Runtime`.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import inspect
+import os
+import weakref
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .errors import NoLengthError, NotReentrantError, StateError
+from .seeding import Place, fresh_entropy, global_seed
+from .state import Input, Node, State, decode, difference, seal, snapshot, unseal
+
+__all__ = ["DataFlow", "ProxyDataFlow", "RNGDataFlow", "as_flow", "walk"]
+
+
+class Runtime:
+    """All that outlives a pass of a flow, and nothing else. It stays behind when the flow is pickled.
+
+    Attributes:
+        passes: how many passes have begun; the number of the next one.
+        kept: plain data that a flow with ``keeps = True`` carries from pass to pass.
+        inputs: the open inputs of such a flow, or None.
+        live: the pass that was begun last, dead when it has ended.
+        owner: the root pass under which this flow has its place.
+        restored: a loaded state that the next pass begins from.
+    """
+
+    def __init__(self) -> None:
+        self.passes = 0
+        self.kept: dict[str, Any] = {}
+        self.inputs: list[Input] | None = None
+        self.live: weakref.ref[State] | None = None
+        self.owner: weakref.ref[State] | None = None
+        self.place: Place | None = None
+        self.entropy: int | None = None
+        self.restored: Node | None = None
+        self.reset_in_pid: int | None = None
+        self.pid = os.getpid()
+
+    def __reduce__(self) -> tuple[type[Runtime], tuple[()]]:
+        return Runtime, ()
+
+
+def _outermost(reads: Callable[[Any], Any]) -> Callable[[Any], Iterator[Any]]:
+    """Make a user's ``__iter__`` begin a pass, except when a subclass's ``__iter__`` calls it through super()."""
+
+    @functools.wraps(reads)
+    def begin(self: DataFlow) -> Iterator[Any]:
+        if type(self).__iter__ is not begin:
+            return iter(reads(self))
+        return _start(self)
+
+    return begin
+
+
+def _once_per_process(reset: Callable[[Any], None]) -> Callable[[Any], None]:
+    @functools.wraps(reset)
+    def reset_state(self: DataFlow) -> None:
+        if type(self).reset_state is not reset_state:
+            return reset(self)
+        runtime = self._runtime
+        if runtime.reset_in_pid == os.getpid():
+            return None
+        runtime.reset_in_pid = os.getpid()
+        try:
+            return reset(self)
+        except BaseException:
+            runtime.reset_in_pid = None
+            raise
+
+    return reset_state
+
+
+class DataFlow:
+    """The base of all flows: an iterable of datapoints that can be iterated again and again.
+
+    A datapoint is a list, tuple or dict of components, or a bare object. A subclass defines ``__iter__`` (or
+    ``run``, see the module's head), ``__len__`` where there is one, and ``reset_state`` where something has to be
+    opened in the process that iterates.
+
+    Guarantees: ``iter(flow)`` is one pass. ``reset_state()`` need not be called: it happens before the first pass in
+    each process, once; calling it again does nothing. ``len`` of a flow without length raises `NoLengthError`.
+
+    Example:
+        >>> import headrace as hr
+        >>> class Squares(hr.DataFlow):
+        ...     def __iter__(self):
+        ...         for i in range(4):
+        ...             yield i * i
+        >>> list(Squares())
+        [0, 1, 4, 9]
+        >>> list(hr.BatchData(Squares(), 2, use_list=True))
+        [[0, 1], [4, 9]]
+    """
+
+    keeps: ClassVar[bool] = False
+    """Whether inputs and ``state.kept`` outlive the pass. Such a flow can have one live iterator only."""
+
+    reentrant: bool = True
+    """Whether two iterators of this flow may be alive at the same time."""
+
+    _seed: int | None = None
+    _reads: Callable[[Any], Iterable[Any]] | None = None  # the user's own __iter__, where there is one
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        own = cls.__dict__
+        if "size" in own and "__len__" not in own:
+            cls.__len__ = own["size"]  # type: ignore[method-assign]
+        reads = own.get("__iter__") or own.get("get_data")
+        if reads is not None:
+            cls._reads = staticmethod(reads)
+            cls.__iter__ = _outermost(reads)  # type: ignore[method-assign]
+        elif "run" in own:
+            cls._reads = None
+            cls.__iter__ = DataFlow.__iter__  # type: ignore[method-assign]
+        if "reset_state" in own:
+            cls.reset_state = _once_per_process(own["reset_state"])  # type: ignore
+
+    # -- what users call
+
+    def __iter__(self) -> Iterator[Any]:
+        if type(self).__iter__ is not DataFlow.__iter__:  # a subclass's own __iter__ called super().__iter__()
+            return self.run(*_sources([Input(f) for f in self.inputs]), self._bare_state())
+        return _start(self)
+
+    def __len__(self) -> int:
+        raise NoLengthError(f"{type(self).__name__} has no length")
+
+    def __bool__(self) -> bool:
+        return True
+
+    def reset_state(self) -> None:
+        """Prepare the flow for this process; optional, see the class. Overriding methods call ``super()``'s."""
+        self._runtime.reset_in_pid = os.getpid()
+        for flow in self.inputs:
+            flow.reset_state()
+
+    def get_data(self) -> Iterator[Any]:
+        """Tensorpack's old name for ``iter(flow)``."""
+        return iter(self)
+
+    def size(self) -> int:
+        """Tensorpack's old name for ``len(flow)``."""
+        return len(self)
+
+    def close(self) -> None:
+        """End all workers below this flow, now. The flow can be iterated again; that starts new ones."""
+        for flow in self.inputs:
+            flow.close()
+
+    def __enter__(self) -> DataFlow:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the pipeline stands: plain data from which `load_state_dict` goes on.
+
+        Taken between two datapoints, it covers exactly those that the consumer has received. It is made of JSON types
+        wherever the datapoints held in buffers are (arrays, tuples and bytes are encoded).
+
+        Returns:
+            A dict with ``version``, ``fingerprint``, ``seed``, ``flow`` (nested as the flows are) and ``checksum``.
+
+        Example:
+            >>> import headrace as hr
+            >>> flow = hr.DataFromList([10, 11, 12, 13], shuffle=False)
+            >>> it = iter(flow)
+            >>> next(it), next(it)
+            (10, 11)
+            >>> saved = flow.state_dict()
+            >>> again = hr.DataFromList([10, 11, 12, 13], shuffle=False)
+            >>> again.load_state_dict(saved)
+            >>> list(again)
+            [12, 13]
+        """
+        runtime = self._runtime
+        live = runtime.live() if runtime.live is not None else None
+        if runtime.place is None:
+            _assign_places(self, None)
+        assert runtime.place is not None
+        return seal(
+            {
+                "fingerprint": _fingerprint(self),
+                "seed": runtime.place.seed,
+                "flow": snapshot(self, live),
+            }
+        )
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Make the next iteration go on where ``state`` was taken.
+
+        Args:
+            state: what `state_dict` gave, in this process or another, here or on another machine.
+
+        Raises:
+            StateError: damaged, of another version, of another pipeline (with the difference), or an iterator of
+                this flow is still alive.
+        """
+        body = unseal(state)
+        if body["fingerprint"] != _fingerprint(self):
+            raise StateError(
+                "the state belongs to another pipeline:\n" + difference(body["fingerprint"], _fingerprint(self))
+            )
+        runtime = self._runtime
+        if _is_live(runtime):
+            raise StateError(
+                f"{type(self).__name__} is being iterated: load a state before iter(), or drop the iterator first"
+            )
+        runtime.entropy = body["seed"]
+        runtime.owner = None
+        _restore(self, body["flow"])
+
+    def __repr__(self) -> str:
+        return "\n".join(_tree(self))
+
+    # -- what flows are made of
+
+    @property
+    def inputs(self) -> tuple[DataFlow, ...]:
+        """The flows this one reads from: those among its attributes, also within lists and tuples."""
+        found: list[DataFlow] = []
+        for value in vars(self).values():
+            values = value if isinstance(value, (list, tuple)) else (value,)
+            found.extend(v for v in values if isinstance(v, DataFlow))
+        return tuple(found)
+
+    def run(self, source: Any, state: State) -> Generator[Any, None, None]:
+        """One pass, as a generator.
+
+        Args:
+            source: the running input; a tuple of them for a flow with several inputs, ``None`` for one without.
+            state: a dict, empty or restored, to be kept true before each ``yield``.
+        """
+        raise TypeError(f"{type(self).__name__} defines neither __iter__ nor run")
+
+    def describe(self) -> str:
+        """The arguments of this flow, in one line: what ``repr`` shows."""
+        return ", ".join(f"{k}={_short(v)}" for k, v in self._arguments().items())
+
+    def fingerprint(self) -> str:
+        """What decides the data of this flow, in one line: a state fits where all these lines are equal."""
+        return f"{type(self).__name__}({self.describe()})"
+
+    def _arguments(self) -> dict[str, Any]:
+        names = list(inspect.signature(type(self).__init__).parameters)[1:]
+        values = {n: getattr(self, n) for n in names if n in vars(self)}
+        return {k: v for k, v in values.items() if not _holds_flow(v)}
+
+    @property
+    def _runtime(self) -> Runtime:
+        # Made on demand: subclasses in the wild do not all call super().__init__().
+        runtime: Runtime | None = self.__dict__.get("_headrace")
+        if runtime is None or runtime.pid != os.getpid():
+            runtime = self.__dict__["_headrace"] = Runtime()
+        return runtime
+
+    def _bare_state(self) -> State:
+        runtime = self._runtime
+        assert runtime.place is not None
+        return State(runtime.place, max(runtime.passes - 1, 0), runtime.kept, [])
+
+    def _begin(self, node: Node | None = None) -> tuple[Generator[Any, None, None], State]:
+        """Begin a pass (or go on with the restored one); the flow has its place already."""
+        runtime = self._runtime
+        if not (self.reentrant and not self.keeps) and _is_live(runtime):
+            raise NotReentrantError(
+                f"This DataFlow is not reentrant! {type(self).__name__} already has a live iterator; "
+                "finish it, close() it or drop it before you begin another"
+            )
+        if runtime.place is None:
+            _assign_places(self, None)
+        if runtime.reset_in_pid != os.getpid():
+            self.reset_state()
+            runtime.reset_in_pid = os.getpid()
+        if node is None:
+            node, runtime.restored = runtime.restored, None
+        state = self._make_state(runtime, node)
+        runtime.live = weakref.ref(state)
+        if self._reads is not None:
+            return self._replay(state, self._reads), state
+        return self.run(*_sources(state.inputs), state), state
+
+    def _make_state(self, runtime: Runtime, node: Node | None) -> State:
+        saved: Node | None = node.get("run") if node is not None else None
+        inputs = runtime.inputs
+        if inputs is None:
+            # In a pass of user code the inputs are opened by that code: what is restored waits on the flows.
+            nodes = node["inputs"] if node is not None and self._reads is None else [None] * len(self.inputs)
+            inputs = [Input(f, n) for f, n in zip(self.inputs, nodes, strict=True)]
+            if self.keeps:
+                runtime.inputs = inputs
+        assert runtime.place is not None
+        pass_index = saved["pass"] if saved is not None else runtime.passes
+        runtime.passes = max(runtime.passes, pass_index + 1)
+        state = State(runtime.place, pass_index, runtime.kept, inputs)
+        if saved is not None:
+            state.restore(saved)
+        return state
+
+    def _replay(self, state: State, reads: Callable[[Any], Iterable[Any]]) -> Generator[Any, None, None]:
+        """A pass of user code: counted, and resumed by reading as many datapoints again."""
+        state.inputs = []  # whatever is open below was opened by the user's code, which is begun anew on resuming
+        state.inputs_at_begin = [snapshot(f, None) for f in self.inputs]
+        datapoints = iter(reads(self))
+        for done in range(state.setdefault("count", 0)):
+            if next(datapoints, state) is state:
+                raise StateError(
+                    f"{type(self).__name__} is resumed by replaying its first {state['count']} datapoints, "
+                    f"but gave only {done} this time"
+                )
+        for datapoint in datapoints:
+            state["count"] += 1
+            yield datapoint
+
+
+class ProxyDataFlow(DataFlow):
+    """A flow on top of another one, which it forwards to unless a method is overridden.
+
+    Args:
+        ds: the flow below; any other iterable is wrapped in a `DataFromIterable`.
+
+    Raises:
+        TypeError: ``ds`` is not iterable.
+
+    Example:
+        >>> import headrace as hr
+        >>> class Twice(hr.ProxyDataFlow):
+        ...     def __iter__(self):
+        ...         for dp in self.ds:
+        ...             yield dp * 2
+        >>> flow = Twice(hr.DataFromList([1, 2], shuffle=False))
+        >>> list(flow), len(flow)
+        ([2, 4], 2)
+    """
+
+    ds: DataFlow
+
+    def __init__(self, ds: Any):
+        self.ds = as_flow(ds)
+
+    def __len__(self) -> int:
+        return len(self.ds)
+
+    def run(self, source: Any, state: State) -> Generator[Any, None, None]:
+        """One pass; see `DataFlow.run`."""
+        yield from source
+
+
+class RNGDataFlow(DataFlow):
+    """A flow with a random stream of its own, ``self.rng``.
+
+    The stream is a `numpy.random.RandomState` (as upstream's), begun anew in each pass from the seed, the place in
+    the pipeline and the number of the pass; it differs from copy to copy under a runner.
+
+    Example:
+        >>> import headrace as hr
+        >>> class Noise(hr.RNGDataFlow):
+        ...     def __iter__(self):
+        ...         for _ in range(3):
+        ...             yield self.rng.randint(10)
+        >>> hr.seed(1); a = list(Noise()); b = list(Noise()); hr.seed(None)
+        >>> a == b and len(a) == 3
+        True
+    """
+
+    rng: np.random.RandomState
+
+    def reset_state(self) -> None:
+        """Make ``self.rng``."""
+        super().reset_state()
+        if self._runtime.place is None:
+            _assign_places(self, None)
+        self._reseed(self._runtime.passes)
+
+    def _begin(self, node: Node | None = None) -> tuple[Generator[Any, None, None], State]:
+        running, state = super()._begin(node)
+        self._reseed(state.pass_index)
+        return running, state
+
+    def _reseed(self, pass_index: int) -> None:
+        place = self._runtime.place
+        assert place is not None
+        self.rng = np.random.RandomState(np.random.MT19937(place.sequence(pass_index)))
+
+
+def as_flow(ds: Any) -> DataFlow:
+    """``ds`` itself if it is a flow, else a flow over it.
+
+    Raises:
+        TypeError: ``ds`` is not iterable.
+    """
+    if isinstance(ds, DataFlow):
+        return ds
+    if not hasattr(ds, "__iter__"):
+        raise TypeError(f"expected a DataFlow or another iterable, got {type(ds).__name__}: {_short(ds)}")
+    from .sources.iterable import DataFromIterable
+
+    return DataFromIterable(ds)
+
+
+def walk(flow: DataFlow) -> Iterator[DataFlow]:
+    """All flows of a pipeline, inputs before the flows that read them, each once.
+
+    Example:
+        >>> import headrace as hr
+        >>> flow = hr.BatchData(hr.DataFromList([1, 2]), 2)
+        >>> [type(f).__name__ for f in hr.walk(flow)]
+        ['DataFromList', 'BatchData']
+    """
+    seen: set[int] = set()
+
+    def visit(node: DataFlow) -> Iterator[DataFlow]:
+        if id(node) in seen:
+            return
+        seen.add(id(node))
+        for child in node.inputs:
+            yield from visit(child)
+        yield node
+
+    return visit(flow)
+
+
+def _start(flow: DataFlow) -> Generator[Any, None, None]:
+    """Begin a pass of a flow that the user iterates: as a root, unless a running root owns it."""
+    runtime = flow._runtime
+    owned = runtime.owner is not None and runtime.owner() is not None
+    if not owned:
+        _assign_places(flow, None)
+    running, state = flow._begin()
+    if not owned:
+        owner = weakref.ref(state)
+        for below in walk(flow):
+            below._runtime.owner = owner
+    return running
+
+
+def place_under(flow: DataFlow, seed: int, copy: tuple[int, ...]) -> None:
+    """Give a pipeline that was shipped to a worker its places there."""
+    flow._runtime.entropy = seed
+    _assign_places(flow, seed, copy)
+
+
+def _assign_places(root: DataFlow, seed: int | None, copy: tuple[int, ...] = ()) -> None:
+    if seed is None:
+        runtime = root._runtime
+        if runtime.entropy is None:
+            runtime.entropy = fresh_entropy()
+        # A loaded state has fixed `entropy`; a seed that was set wins over OS entropy, not over a loaded state.
+        chosen = global_seed() if runtime.restored is None and not _is_live(runtime) else None
+        seed = runtime.entropy if chosen is None else chosen
+    numbers = {id(f): n for n, f in enumerate(walk(root))}
+
+    def assign(flow: DataFlow, seed: int) -> None:
+        seed = flow._seed if flow._seed is not None else seed
+        flow._runtime.place = Place(seed, numbers[id(flow)], copy)
+        for child in flow.inputs:
+            assign(child, seed)
+
+    assign(root, seed)
+
+
+def _restore(flow: DataFlow, node: Node) -> None:
+    """Hand out a saved tree: counters now, running passes when they are next begun."""
+    runtime = flow._runtime
+    runtime.passes = node["passes"]
+    runtime.kept = {k: decode(v) for k, v in node.get("kept", {}).items()}
+    runtime.restored = node
+    runtime.live = None
+    runtime.inputs = None
+    for child, child_node in zip(flow.inputs, node["inputs"], strict=True):
+        _restore(child, child_node)
+        if flow._reads is None:
+            child._runtime.restored = None  # the Input of the pass above brings it
+
+
+def _is_live(runtime: Runtime) -> bool:
+    if runtime.live is None or runtime.live() is None:
+        return False
+    gc.collect()  # an iterator that was dropped may hang in a reference cycle
+    return runtime.live() is not None
+
+
+def _sources(inputs: list[Input]) -> tuple[Any]:
+    """What ``run`` gets as its source: nothing, one input, or all of them."""
+    if not inputs:
+        return (None,)
+    return (inputs[0],) if len(inputs) == 1 else (tuple(inputs),)
+
+
+def _tree(flow: DataFlow) -> list[str]:
+    lines = [f"{type(flow).__name__}({flow.describe()})"]
+    children = flow.inputs
+    for child in children:
+        last = child is children[-1]
+        first, *rest = _tree(child)
+        lines.append(("└─ " if last else "├─ ") + first)
+        lines.extend(("   " if last else "│  ") + line for line in rest)
+    return lines
+
+
+def _fingerprint(flow: DataFlow) -> list[str]:
+    lines = [flow.fingerprint()]
+    for child in flow.inputs:
+        lines.extend("  " + line for line in _fingerprint(child))
+    return lines
+
+
+def _holds_flow(value: Any) -> bool:
+    return isinstance(value, DataFlow) or (
+        isinstance(value, (list, tuple)) and any(isinstance(v, DataFlow) for v in value)
+    )
+
+
+def _short(value: Any) -> str:
+    """A value as ``repr`` shows it: scalars in full, functions by name, containers by size."""
+    if isinstance(value, (bool, int, float, type(None), np.dtype)):
+        return repr(value)
+    if isinstance(value, (str, bytes)):
+        return repr(value) if len(value) <= 40 else f"{value[:37]!r}..."
+    if isinstance(value, functools.partial):
+        return f"partial({_short(value.func)})"
+    if callable(value):
+        return str(getattr(value, "__qualname__", type(value).__qualname__)).replace("<locals>.", "")
+    if isinstance(value, (list, tuple, dict, set)):
+        text = repr(value) if len(value) <= 8 and not any(hasattr(v, "__len__") for v in value) else ""
+        return text if text and len(text) <= 40 else f"<{type(value).__name__} of {len(value)}>"
+    return f"<{type(value).__name__}>"

@@ -1,0 +1,80 @@
+"""How a map function is called: with a datapoint, with its components, with a random generator."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from .seeding import item_generator
+
+__all__ = ["MapFunction"]
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+class MapFunction:
+    """A user's function, and how it wants to be called; found out once, at construction.
+
+    * ``f(dp)``: the rule.
+    * ``f(*components)`` when the function *requires* two or more positional parameters; ``f(**components)`` if the
+      datapoint is a dict.
+    * ``f(..., rng=generator)`` when it has a keyword-only parameter ``rng``: a `numpy.random.Generator` that depends
+      on the seed, the place of the stage, the pass and the index of the datapoint, and on nothing else.
+
+    Args:
+        func: any callable.
+
+    Raises:
+        TypeError: ``func`` is not callable.
+    """
+
+    def __init__(self, func: Callable[..., Any]):
+        if not callable(func):
+            raise TypeError(f"the map function must be callable, got {type(func).__name__}: {func!r}")
+        self.func = func
+        self.spreads, self.wants_rng = _wishes(func)
+
+    def bind(self, *, private: bool) -> Callable[[Any], Any]:
+        """The function of one datapoint, for one that wants no ``rng``.
+
+        Args:
+            private: whether the datapoints belong to us (they came through a pickle). If not, list, tuple and dict
+                datapoints are copied, not deeply, so that ``dp[0] = ...`` leaves the source alone.
+        """
+        func = self.func
+        if self.spreads:
+            return lambda dp: func(**dp) if isinstance(dp, dict) else func(*dp)
+        if private:
+            return func
+        return lambda dp: func(copy.copy(dp)) if isinstance(dp, (list, dict)) else func(dp)
+
+    def bind_rng(self, key: int, *, private: bool) -> Callable[[Any, int], Any]:
+        """The function of a datapoint and its index in the pass, for one that wants an ``rng``.
+
+        Args:
+            key: the key of the pass, see `Place.item_key`.
+            private: see `bind`.
+        """
+        func = self.func
+
+        def call(dp: Any, index: int) -> Any:
+            rng = item_generator(key, index)
+            if self.spreads:
+                return func(**dp, rng=rng) if isinstance(dp, dict) else func(*dp, rng=rng)
+            if not private and isinstance(dp, (list, dict)):
+                dp = copy.copy(dp)
+            return func(dp, rng=rng)
+
+        return call
+
+
+def _wishes(func: Callable[..., Any]) -> tuple[bool, bool]:
+    try:
+        parameters = inspect.signature(func).parameters.values()
+    except (TypeError, ValueError):  # some builtins have no signature: they take the datapoint
+        return False, False
+    required = [p for p in parameters if p.kind in _POSITIONAL and p.default is p.empty]
+    rng = any(p.name == "rng" and p.kind is p.KEYWORD_ONLY for p in parameters)
+    return len(required) >= 2, rng

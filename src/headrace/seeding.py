@@ -1,0 +1,155 @@
+"""Random numbers: from ``(seed, place, pass, index)`` to a generator, the same wherever that is evaluated.
+
+A *place* is the number of a flow in its pipeline, counted from the source upwards. Random numbers therefore depend
+on what the pipeline is and on where in the data it stands, never on which worker, thread or process does the work.
+The scheme is numpy's `SeedSequence` with spawn keys
+(https://numpy.org/doc/stable/reference/random/parallel.html), one key word per coordinate.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import secrets
+import sys
+import threading
+
+import numpy as np
+
+__all__ = ["Place", "WorkerInfo", "item_generator", "seed", "seed_globals", "worker_info"]
+
+_global_seed: int | None = None
+
+
+def seed(value: int | None) -> None:
+    """Fix all random numbers of the flows that begin a pass from now on; ``None`` goes back to OS entropy.
+
+    Args:
+        value: a non-negative integer, or ``None``.
+
+    Raises:
+        TypeError: ``value`` is not an integer.
+        ValueError: ``value`` is negative.
+
+    Example:
+        >>> import headrace as hr
+        >>> hr.seed(7)
+        >>> first = list(hr.DataFromList([1, 2, 3, 4, 5, 6]))
+        >>> hr.seed(7)
+        >>> first == list(hr.DataFromList([1, 2, 3, 4, 5, 6]))
+        True
+        >>> hr.seed(None)
+    """
+    global _global_seed
+    _global_seed = check_seed(value)
+
+
+def check_seed(value: int | None) -> int | None:
+    """The seed itself, when it is one."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"a seed is a non-negative integer or None, got {value!r}")
+    if value < 0:
+        raise ValueError(f"a seed is a non-negative integer or None, got {value}")
+    return int(value)
+
+
+def global_seed() -> int | None:
+    """What `seed` was last given."""
+    return _global_seed
+
+
+def fresh_entropy() -> int:
+    """A seed from the operating system."""
+    return secrets.randbits(64)
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a flow stands: the root of all its random numbers.
+
+    Attributes:
+        seed: the seed of the pipeline.
+        number: post-order number of the flow in its pipeline (the first source is 0).
+        copy: the path of runner copies this flow lives in, outermost first; empty outside of runners.
+    """
+
+    seed: int
+    number: int
+    copy: tuple[int, ...] = ()
+
+    def sequence(self, *key: int) -> np.random.SeedSequence:
+        """The seed sequence for a point inside this flow, for example ``(pass_index,)``."""
+        return np.random.SeedSequence(self.seed, spawn_key=(*self.copy, len(self.copy), self.number, *key))
+
+    def generator(self, *key: int) -> np.random.Generator:
+        """A generator for a point inside this flow."""
+        return np.random.Generator(np.random.PCG64(self.sequence(*key)))
+
+    def item_key(self, pass_index: int) -> int:
+        """The 128-bit key from which `item_generator` makes the generators of one pass."""
+        low, high = self.sequence(pass_index).generate_state(2, np.uint64)
+        return int(low) | int(high) << 64
+
+
+def item_generator(key: int, index: int) -> np.random.Generator:
+    """The generator of datapoint ``index`` under the key of its pass.
+
+    Philox is counter-based: the index is the counter's highest word, so streams of different datapoints cannot
+    overlap before 2**192 draws (Salmon et al., *Parallel random numbers: as easy as 1, 2, 3*, 2011).
+    """
+    return np.random.Generator(np.random.Philox(counter=index << 192, key=key))
+
+
+def seed_globals(sequence: np.random.SeedSequence) -> None:
+    """Seed ``random``, ``numpy.random`` and (if it is imported) torch in this process."""
+    words = [int(w) for w in sequence.generate_state(4)]
+    random.seed(sum(w << (32 * i) for i, w in enumerate(words)))
+    np.random.seed(words)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.manual_seed(words[0] | words[1] << 32)
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkerInfo:
+    """Which copy of a runner is running.
+
+    Attributes:
+        index: number of this copy, from 0.
+        count: how many copies there are.
+        seed: an integer of its own for each copy and pass.
+        pass_index: number of the runner's pass, from 0.
+    """
+
+    index: int
+    count: int
+    seed: int
+    pass_index: int
+
+
+class _Where(threading.local):
+    info: WorkerInfo | None = None
+
+
+_where = _Where()
+
+
+def worker_info() -> WorkerInfo | None:
+    """Which copy of a runner this code runs in, so that a user's flow can take its own share of the data.
+
+    Returns:
+        A `WorkerInfo` in the copies of a runner (process or thread), ``None`` everywhere else.
+
+    Example:
+        >>> import headrace as hr
+        >>> hr.worker_info() is None
+        True
+    """
+    return _where.info
+
+
+def set_worker_info(info: WorkerInfo | None) -> None:
+    """Said by the program of a runner when a copy begins a pass."""
+    _where.info = info

@@ -1,0 +1,110 @@
+"""Flows over any Python iterable, and over functions that return one."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import Any
+
+from ..errors import ExhaustedSourceError, NoLengthError, StateError
+from ..flow import DataFlow
+from ..state import State
+
+__all__ = ["DataFromGenerator", "DataFromIterable"]
+
+
+class DataFromIterable(DataFlow):
+    """Read an iterable, once per pass.
+
+    Args:
+        iterable: anything with ``__iter__``. One that is its own iterator can be read only once.
+
+    Order and integrity: as the iterable gives it. Resumes by reading as many datapoints again.
+
+    Raises:
+        TypeError: at construction, ``iterable`` is not iterable.
+        ExhaustedSourceError: a second pass over a one-shot iterator, which would be silently empty.
+
+    Example:
+        >>> import headrace as hr
+        >>> flow = hr.DataFromIterable({"a": 1, "b": 2}.items())
+        >>> list(flow), len(flow)
+        ([('a', 1), ('b', 2)], 2)
+    """
+
+    def __init__(self, iterable: Iterable[Any]):
+        if not hasattr(iterable, "__iter__"):
+            raise TypeError(f"expected an iterable, got {type(iterable).__name__}: {iterable!r}")
+        self.iterable = iterable
+        self._exhausted = False
+
+    def __len__(self) -> int:
+        try:
+            return len(self.iterable)  # type: ignore[arg-type]
+        except TypeError:
+            raise NoLengthError(f"{type(self.iterable).__name__} has no length") from None
+
+    def run(self, source: None, state: State) -> Generator[Any, None, None]:
+        """One pass; see `DataFlow.run`."""
+        if self._exhausted:
+            raise ExhaustedSourceError(
+                f"the {type(self.iterable).__name__} given to {type(self).__name__} was used up by an earlier pass; "
+                "give a function that makes a new one: DataFromGenerator(lambda: ...)"
+            )
+        iterator = self._open()
+        skip(iterator, state.setdefault("count", 0), type(self).__name__)
+        for datapoint in iterator:
+            state["count"] += 1
+            yield datapoint
+        self._exhausted = iterator is self.iterable
+
+    def _open(self) -> Iterator[Any]:
+        return iter(self.iterable)
+
+
+class DataFromGenerator(DataFromIterable):
+    """Read a generator, or call a function that makes one for each pass.
+
+    Args:
+        gen: a function without arguments that returns an iterable (called at the beginning of each pass; the way to
+            go), or an iterable.
+
+    Order and integrity: as the generator gives it. Resumes by reading as many datapoints again. No length, even if
+    the iterable has one.
+
+    Raises:
+        TypeError: at construction, ``gen`` is neither callable nor iterable.
+        ExhaustedSourceError: a second pass over a one-shot iterator.
+
+    Example:
+        >>> import headrace as hr
+        >>> def numbers():
+        ...     yield from range(3)
+        >>> flow = hr.DataFromGenerator(numbers)
+        >>> list(flow), list(flow)
+        ([0, 1, 2], [0, 1, 2])
+    """
+
+    def __init__(self, gen: Callable[[], Iterable[Any]] | Iterable[Any]):
+        if not callable(gen):
+            super().__init__(gen)
+        self.gen = gen
+        self._exhausted = False
+        self.iterable = () if callable(gen) else gen
+
+    def __len__(self) -> int:
+        raise NoLengthError("DataFromGenerator has no length")
+
+    def _open(self) -> Iterator[Any]:
+        return iter(self.gen()) if callable(self.gen) else iter(self.gen)
+
+
+def skip(iterator: Iterator[Any], count: int, name: str) -> None:
+    """Advance an iterator to where a saved pass stood.
+
+    Raises:
+        StateError: it has fewer datapoints than were read when the state was saved.
+    """
+    read = sum(1 for _ in itertools.islice(iterator, count))
+    if read < count:
+        raise StateError(f"{name} gave {count} datapoints before the state was saved, but only {read} this time")

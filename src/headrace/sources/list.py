@@ -1,0 +1,52 @@
+"""A flow over a list."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any
+
+from ..flow import DataFlow
+from ..state import Cursor, State
+
+__all__ = ["DataFromList"]
+
+
+class DataFromList(DataFlow):
+    """The elements of a list (or of anything with ``len`` and ``[i]``), shuffled anew in each pass.
+
+    Args:
+        lst: the list. It is not copied.
+        shuffle: whether each pass is a new permutation, decided by the seed and the number of the pass.
+
+    Order and integrity: each element once per pass. Resumes in O(1), reading no element again.
+
+    Raises:
+        TypeError: ``lst`` has no length or no ``[i]``.
+
+    Example:
+        >>> import headrace as hr
+        >>> list(hr.DataFromList(["a", "b", "c"], shuffle=False))
+        ['a', 'b', 'c']
+        >>> sorted(hr.DataFromList(["a", "b", "c"], shuffle=True))
+        ['a', 'b', 'c']
+    """
+
+    def __init__(self, lst: Sequence[Any], shuffle: bool = True):
+        if not (hasattr(lst, "__len__") and hasattr(lst, "__getitem__")) or isinstance(lst, dict):
+            raise TypeError(f"expected a list, or what has len() and [i], got {type(lst).__name__}: {lst!r:.60}")
+        self.lst = lst
+        self.shuffle = shuffle
+
+    def __len__(self) -> int:
+        return len(self.lst)
+
+    def run(self, source: None, state: State) -> Generator[Any, None, None]:
+        """One pass; see `DataFlow.run`."""
+        count = len(self.lst)
+        order = state.generator().permutation(count).tolist() if self.shuffle else range(count)
+        cursor = state["position"] = Cursor(order, state.get("position", 0))
+        yield from map(self.lst.__getitem__, cursor.iterator)
+
+    def describe(self) -> str:
+        """See `DataFlow.describe`."""
+        return f"{len(self.lst)} datapoints, shuffle={self.shuffle}"

@@ -1,0 +1,257 @@
+"""What a running flow remembers: its state, its open inputs, and how both are saved and restored.
+
+A pass of a flow is a generator with a `State` beside it. The generator keeps the state true before each ``yield``;
+all generators of a pipeline are suspended whenever the consumer holds a datapoint; so reading all the states at that
+moment gives a consistent snapshot, and restoring is calling the generator function with what was saved.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import inspect
+import json
+import weakref
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from .errors import StateError
+from .seeding import Place
+
+if TYPE_CHECKING:
+    from .flow import DataFlow
+
+__all__ = ["Cursor", "Input", "State"]
+
+VERSION = 1
+
+Node = dict[str, Any]  # the saved form of one flow; nests as the flows nest
+
+
+class State(dict[str, Any]):
+    """The memory of one pass of one flow: a dict that the flow's ``run`` owns, plus what the pass is about.
+
+    Values are plain data, or objects with a ``snapshot()`` method that returns plain data (such as `Cursor`),
+    which is only called when somebody saves the state. A restored state holds plain data only.
+
+    Attributes:
+        pass_index: number of this pass of the flow, from 0.
+        kept: a dict that outlives the pass (it belongs to the flow); only for flows with ``keeps = True``.
+        inputs: the running inputs, one `Input` for each of ``flow.inputs``.
+        restored: whether this pass goes on from a saved state.
+    """
+
+    def __init__(self, place: Place, pass_index: int, kept: dict[str, Any], inputs: list[Input]):
+        super().__init__()
+        self.place = place
+        self.pass_index = pass_index
+        self.kept = kept
+        self.inputs = inputs
+        self.restored = False
+        self.inputs_at_begin: list[Node] | None = None
+        self._rng: np.random.Generator | None = None
+        self._rng_saved: dict[str, Any] | None = None
+
+    __hash__ = object.__hash__  # type: ignore[assignment]  # identity: two passes are never the same pass
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """The random stream of this pass; where it stands is part of the saved state."""
+        if self._rng is None:
+            self._rng = self.generator()
+            if self._rng_saved is not None:
+                self._rng.bit_generator.state = self._rng_saved
+        return self._rng
+
+    def generator(self, *key: int) -> np.random.Generator:
+        """A new generator for this pass (and ``key``), always at its beginning: for what is drawn once."""
+        return self.place.generator(self.pass_index, *key)
+
+    def snapshot(self) -> Node:
+        """Plain data from which the pass can go on."""
+        node: Node = {"pass": self.pass_index, "own": {k: _plain(v) for k, v in self.items()}}
+        if self._rng is not None:
+            node["rng"] = _plain(self._rng.bit_generator.state)
+        elif self._rng_saved is not None:
+            node["rng"] = _plain(self._rng_saved)
+        return node
+
+    def restore(self, node: Node) -> None:
+        """Take over what `snapshot` gave."""
+        self.update({k: decode(v) for k, v in node["own"].items()})
+        self._rng_saved = decode(node.get("rng"))
+        self.restored = True
+
+
+class Cursor:
+    """A position in a list, tuple or range, read off the running iterator itself: no cost per datapoint."""
+
+    def __init__(self, sequence: list[Any] | tuple[Any, ...] | range, position: int = 0):
+        self._count = len(sequence)
+        self.iterator: Iterator[Any] = iter(sequence)
+        if position:
+            cast(Any, self.iterator).__setstate__(position)
+
+    @property
+    def position(self) -> int:
+        """How many elements have been taken."""
+        return self._count - int(cast(Any, self.iterator).__length_hint__())
+
+    def snapshot(self) -> int:
+        """What is saved."""
+        return self.position
+
+
+class Input:
+    """The running input of a flow, handed to ``run`` as ``source``.
+
+    Iterating it goes on with the pass that is open (also one that was restored, or that an earlier ``for`` left by
+    ``break``), or else begins the next pass.
+    """
+
+    def __init__(self, flow: DataFlow, node: Node | None = None):
+        self.flow = flow
+        self._node = node
+        self._running: Generator[Any, None, None] | None = None
+        self._state: weakref.ref[State] | None = None
+
+    def __iter__(self) -> Iterator[Any]:
+        running = self._running
+        if running is None or inspect.getgeneratorstate(running) == inspect.GEN_CLOSED:  # none yet, or it has ended
+            node, self._node = self._node, None
+            running, state = self.flow._begin(node)
+            self._running, self._state = running, weakref.ref(state)
+        return running
+
+    def restart(self) -> None:
+        """Leave the open pass, so that the next iteration begins a new one."""
+        running, self._running, self._node = self._running, None, None
+        if running is not None:
+            running.close()
+
+    def snapshot(self) -> Node:
+        """The saved form of the input flow, with this pass of it."""
+        if self._node is not None:
+            return self._node
+        return snapshot(self.flow, self._state() if self._state is not None else None)
+
+
+def snapshot(flow: DataFlow, state: State | None) -> Node:
+    """The saved form of ``flow``; ``state`` is the pass of it that is running, if any."""
+    runtime = flow._runtime
+    if state is None and runtime.restored is not None:
+        return runtime.restored  # loaded, and not begun since
+    node: Node = {"passes": runtime.passes}
+    if runtime.kept:
+        node["kept"] = {k: _plain(v) for k, v in runtime.kept.items()}
+    if state is not None:
+        node["run"] = state.snapshot()
+    if state is not None and state.inputs_at_begin is not None:
+        node["inputs"] = state.inputs_at_begin
+    else:
+        inputs = state.inputs if state is not None else runtime.inputs
+        node["inputs"] = [i.snapshot() for i in inputs] if inputs else [snapshot(f, None) for f in flow.inputs]
+    return node
+
+
+def _plain(value: Any) -> Any:
+    ask: Callable[[], Any] | None = getattr(value, "snapshot", None)
+    return encode(ask() if callable(ask) else value)
+
+
+def encode(value: Any) -> Any:
+    """``value`` as JSON types where that is possible; other objects stay as they are.
+
+    Tuples, bytes, dicts with other keys than strings and numpy arrays and scalars become tagged dicts.
+    """
+    if value is None or (isinstance(value, (bool, int, float, str)) and type(value).__module__ == "builtins"):
+        return value
+    if type(value) is list:
+        return [encode(v) for v in value]
+    if type(value) is tuple:
+        return {"$tuple": [encode(v) for v in value]}
+    if type(value) is dict:
+        if all(type(k) is str and not k.startswith("$") for k in value):
+            return {k: encode(v) for k, v in value.items()}
+        return {"$dict": [[encode(k), encode(v)] for k, v in value.items()]}
+    if type(value) is bytes:
+        return {"$bytes": base64.b64encode(value).decode()}
+    if isinstance(value, np.generic) and not value.dtype.hasobject and value.dtype.names is None:
+        return {"$scalar": _encode_array(np.asarray(value))}
+    if type(value) is np.ndarray and not value.dtype.hasobject and value.dtype.names is None:
+        return {"$array": _encode_array(value)}
+    return value
+
+
+def _encode_array(array: np.ndarray[Any, Any]) -> list[Any]:
+    return [array.dtype.str, list(array.shape), base64.b64encode(array.tobytes()).decode()]
+
+
+def _decode_array(saved: Sequence[Any]) -> np.ndarray[Any, Any]:
+    dtype, shape, data = saved
+    return np.frombuffer(bytearray(base64.b64decode(data)), dtype=dtype).reshape(shape)
+
+
+_DECODERS: dict[str, Callable[[Any], Any]] = {
+    "$tuple": lambda v: tuple(decode(x) for x in v),
+    "$dict": lambda v: {decode(k): decode(x) for k, x in v},
+    "$bytes": base64.b64decode,
+    "$scalar": lambda v: _decode_array(v)[()],
+    "$array": _decode_array,
+}
+
+
+def decode(value: Any) -> Any:
+    """The inverse of `encode`."""
+    if type(value) is list:
+        return [decode(v) for v in value]
+    if type(value) is dict:
+        if len(value) == 1:
+            tag = next(iter(value))
+            if tag in _DECODERS:
+                return _DECODERS[tag](value[tag])
+        return {k: decode(v) for k, v in value.items()}
+    return value
+
+
+def seal(body: dict[str, Any]) -> dict[str, Any]:
+    """Add version and checksum to a state."""
+    return {"version": VERSION, **body, "checksum": _checksum(body)}
+
+
+def unseal(saved: Any) -> dict[str, Any]:
+    """The body of a state, checked for version and damage.
+
+    Raises:
+        StateError: it is no state, of another version, or was edited or truncated.
+    """
+    if not isinstance(saved, dict) or "version" not in saved:
+        raise StateError(f"this is not a state of headrace (a dict from state_dict()): {type(saved).__name__}")
+    if saved["version"] != VERSION:
+        raise StateError(
+            f"the state has version {saved['version']!r}, this headrace reads version {VERSION}; "
+            "load it with the release that wrote it"
+        )
+    body = {k: v for k, v in saved.items() if k not in ("version", "checksum")}
+    if saved.get("checksum") != _checksum(body):
+        raise StateError("the state's checksum does not match: it was edited or truncated after it was saved")
+    return body
+
+
+def _checksum(body: dict[str, Any]) -> str:
+    # Objects that JSON does not know count by their type only: their bytes may differ from run to run.
+    text = json.dumps(body, sort_keys=True, default=lambda o: f"<{type(o).__qualname__}>")
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def difference(saved: Sequence[str], here: Sequence[str]) -> str:
+    """Two fingerprints, side by side where they differ."""
+    width = max(len(saved), len(here))
+    rows = zip(
+        [*saved, *["(nothing)"] * (width - len(saved))],
+        [*here, *["(nothing)"] * (width - len(here))],
+        strict=True,
+    )
+    return "\n".join(f"  saved: {a.strip()}\n  here:  {b.strip()}" for a, b in rows if a != b)
