@@ -9,6 +9,7 @@ from .errors import (
     BatchError,
     DataFlowError,
     DataFlowTerminated,
+    EmptySourceError,
     ExhaustedSourceError,
     ItemTimeoutError,
     NoLengthError,
@@ -21,10 +22,43 @@ from .errors import (
     WorkerError,
 )
 from .flow import DataFlow, ProxyDataFlow, RNGDataFlow, walk
+from .observe.speed import SpeedResult, TestDataSpeed
+from .parallel.mappers import (
+    MultiProcessMapAndBatchData,
+    MultiProcessMapAndBatchDataZMQ,
+    MultiProcessMapData,
+    MultiProcessMapDataZMQ,
+    MultiThreadMapData,
+)
+from .parallel.runners import (
+    MultiProcessPrefetchData,
+    MultiProcessRunner,
+    MultiProcessRunnerZMQ,
+    MultiThreadPrefetchData,
+    MultiThreadRunner,
+    PrefetchData,
+    PrefetchDataZMQ,
+)
 from .seeding import WorkerInfo, seed, worker_info
+from .sources.fake import FakeData
 from .sources.iterable import DataFromGenerator, DataFromIterable
 from .sources.list import DataFromList
+from .sources.queue import DataFromQueue
+from .stages.batch import BatchData
+from .stages.batch_by_shape import BatchDataByShape
+from .stages.cache import CacheData
+from .stages.choose import RandomChooseData
+from .stages.component import MapDataComponent
+from .stages.concat import ConcatData
+from .stages.fixed_size import FixedSizeData
+from .stages.join import JoinData
+from .stages.local_shuffle import LocallyShuffleData
 from .stages.map import MapData
+from .stages.mix import RandomMixData
+from .stages.print import PrintData
+from .stages.repeat import RepeatedData
+from .stages.repeat_point import RepeatedDataPoint
+from .stages.select import SelectComponent
 
 __all__ = [
     # flows
@@ -36,8 +70,44 @@ __all__ = [
     "DataFromGenerator",
     "DataFromIterable",
     "DataFromList",
-    # stages
+    "DataFromQueue",
+    "FakeData",
+    # change each datapoint
     "MapData",
+    "MapDataComponent",
+    "SelectComponent",
+    # make batches
+    "BatchData",
+    "BatchDataByShape",
+    # repeat, cut, keep, shuffle
+    "CacheData",
+    "FixedSizeData",
+    "LocallyShuffleData",
+    "RepeatedData",
+    "RepeatedDataPoint",
+    # combine flows
+    "ConcatData",
+    "JoinData",
+    "RandomChooseData",
+    "RandomMixData",
+    # distribute tasks to workers
+    "MultiProcessMapAndBatchData",
+    "MultiProcessMapAndBatchDataZMQ",
+    "MultiProcessMapData",
+    "MultiProcessMapDataZMQ",
+    "MultiThreadMapData",
+    # run copies of a flow
+    "MultiProcessPrefetchData",
+    "MultiProcessRunner",
+    "MultiProcessRunnerZMQ",
+    "MultiThreadPrefetchData",
+    "MultiThreadRunner",
+    "PrefetchData",
+    "PrefetchDataZMQ",
+    # look and measure
+    "PrintData",
+    "SpeedResult",
+    "TestDataSpeed",
     # randomness
     "WorkerInfo",
     "seed",
@@ -47,6 +117,7 @@ __all__ = [
     "BatchError",
     "DataFlowError",
     "DataFlowTerminated",
+    "EmptySourceError",
     "ExhaustedSourceError",
     "ItemTimeoutError",
     "NoLengthError",

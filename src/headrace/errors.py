@@ -7,6 +7,7 @@
          ├─ NoLengthError           len() of a flow that has none (a TypeError and a NotImplementedError)
          ├─ NotReentrantError       a second live iterator of a flow that can have one (a RuntimeError)
          ├─ ExhaustedSourceError    a one-shot iterator was asked for a second pass (a RuntimeError)
+         ├─ EmptySourceError        an endless flow over a source without datapoints (a RuntimeError)
          ├─ BatchError              components that cannot be stacked (a ValueError)
          ├─ SerializationError      an object that cannot travel to or from a worker (a TypeError)
          ├─ WorkerError             an error in a worker that could not be rebuilt here (a RuntimeError)
@@ -29,6 +30,7 @@ __all__ = [
     "BatchError",
     "DataFlowError",
     "DataFlowTerminated",
+    "EmptySourceError",
     "ExhaustedSourceError",
     "ItemTimeoutError",
     "NoLengthError",
@@ -59,6 +61,10 @@ class NotReentrantError(DataFlowError, RuntimeError):
 
 class ExhaustedSourceError(DataFlowError, RuntimeError):
     """The source is a one-shot iterator that has been used up, so that a second pass would be silently empty."""
+
+
+class EmptySourceError(DataFlowError, RuntimeError):
+    """A flow that repeats its source got no datapoint out of it, and would spin for ever."""
 
 
 class BatchError(DataFlowError, ValueError):

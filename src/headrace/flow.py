@@ -30,13 +30,16 @@ import inspect
 import os
 import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .errors import NoLengthError, NotReentrantError, StateError
-from .seeding import Place, fresh_entropy, global_seed
+from .seeding import Place, fresh_entropy, global_seed, seeds_set
 from .state import Input, Node, State, decode, difference, seal, snapshot, unseal
+
+if TYPE_CHECKING:
+    from .parallel.pool import Pool
 
 __all__ = ["DataFlow", "ProxyDataFlow", "RNGDataFlow", "as_flow", "walk"]
 
@@ -51,6 +54,10 @@ class Runtime:
         live: the pass that was begun last, dead when it has ended.
         owner: the root pass under which this flow has its place.
         restored: a loaded state that the next pass begins from.
+        loaded: how many seeds had been set when ``entropy`` was given from outside.
+        rooted: seed and path of runner copies, of a flow that was planted in a worker.
+        pool: the workers of a parallel flow.
+        stream: the endless pass of a mapper that is not strict.
     """
 
     def __init__(self) -> None:
@@ -62,6 +69,10 @@ class Runtime:
         self.place: Place | None = None
         self.entropy: int | None = None
         self.restored: Node | None = None
+        self.loaded = 0
+        self.rooted: tuple[int, tuple[int, ...]] | None = None
+        self.pool: Pool | None = None
+        self.stream: Generator[Any, None, None] | None = None
         self.reset_in_pid: int | None = None
         self.pid = os.getpid()
 
@@ -78,6 +89,7 @@ def _outermost(reads: Callable[[Any], Any]) -> Callable[[Any], Iterator[Any]]:
             return iter(reads(self))
         return _start(self)
 
+    begin._begins = True  # type: ignore[attr-defined]
     return begin
 
 
@@ -121,7 +133,7 @@ class DataFlow:
         [[0, 1], [4, 9]]
     """
 
-    keeps: ClassVar[bool] = False
+    keeps: bool = False
     """Whether inputs and ``state.kept`` outlive the pass. Such a flow can have one live iterator only."""
 
     reentrant: bool = True
@@ -136,9 +148,13 @@ class DataFlow:
         if "size" in own and "__len__" not in own:
             cls.__len__ = own["size"]  # type: ignore[method-assign]
         reads = own.get("__iter__") or own.get("get_data")
+        if reads is None and not hasattr(cls.__iter__, "_begins"):
+            reads = cls.__iter__  # of a mixin that is no flow
         if reads is not None:
             cls._reads = staticmethod(reads)
             cls.__iter__ = _outermost(reads)  # type: ignore[method-assign]
+            if "get_data" in own:
+                cls.get_data = cls.__iter__  # type: ignore
         elif "run" in own:
             cls._reads = None
             cls.__iter__ = DataFlow.__iter__  # type: ignore[method-assign]
@@ -149,8 +165,11 @@ class DataFlow:
 
     def __iter__(self) -> Iterator[Any]:
         if type(self).__iter__ is not DataFlow.__iter__:  # a subclass's own __iter__ called super().__iter__()
-            return self.run(*_sources([Input(f) for f in self.inputs]), self._bare_state())
+            inputs = [Input(f) for f in self.inputs]
+            return self.run(*_sources(inputs), self._bare_state(inputs))
         return _start(self)
+
+    __iter__._begins = True  # type: ignore[attr-defined]
 
     def __len__(self) -> int:
         raise NoLengthError(f"{type(self).__name__} has no length")
@@ -205,9 +224,9 @@ class DataFlow:
             [12, 13]
         """
         runtime = self._runtime
-        live = runtime.live() if runtime.live is not None else None
+        live = _open(runtime.live)
         if runtime.place is None:
-            _assign_places(self, None)
+            _assign_places(self)
         assert runtime.place is not None
         return seal(
             {
@@ -238,7 +257,8 @@ class DataFlow:
                 f"{type(self).__name__} is being iterated: load a state before iter(), or drop the iterator first"
             )
         runtime.entropy = body["seed"]
-        runtime.owner = None
+        runtime.loaded = seeds_set()
+        runtime.place = runtime.owner = None
         _restore(self, body["flow"])
 
     def __repr__(self) -> str:
@@ -248,11 +268,14 @@ class DataFlow:
 
     @property
     def inputs(self) -> tuple[DataFlow, ...]:
-        """The flows this one reads from: those among its attributes, also within lists and tuples."""
+        """The flows this one reads from: its attributes that are flows (each once), or lists or tuples of flows."""
         found: list[DataFlow] = []
         for value in vars(self).values():
-            values = value if isinstance(value, (list, tuple)) else (value,)
-            found.extend(v for v in values if isinstance(v, DataFlow))
+            if isinstance(value, DataFlow):
+                if not any(value is f for f in found):
+                    found.append(value)
+            elif _holds_flow(value):
+                found.extend(value)
         return tuple(found)
 
     def run(self, source: Any, state: State) -> Generator[Any, None, None]:
@@ -285,10 +308,10 @@ class DataFlow:
             runtime = self.__dict__["_headrace"] = Runtime()
         return runtime
 
-    def _bare_state(self) -> State:
+    def _bare_state(self, inputs: list[Input]) -> State:
         runtime = self._runtime
         assert runtime.place is not None
-        return State(runtime.place, max(runtime.passes - 1, 0), runtime.kept, [])
+        return State(runtime.place, max(runtime.passes - 1, 0), runtime.kept, inputs)
 
     def _begin(self, node: Node | None = None) -> tuple[Generator[Any, None, None], State]:
         """Begin a pass (or go on with the restored one); the flow has its place already."""
@@ -299,7 +322,7 @@ class DataFlow:
                 "finish it, close() it or drop it before you begin another"
             )
         if runtime.place is None:
-            _assign_places(self, None)
+            _assign_places(self)
         if runtime.reset_in_pid != os.getpid():
             self.reset_state()
             runtime.reset_in_pid = os.getpid()
@@ -308,8 +331,11 @@ class DataFlow:
         state = self._make_state(runtime, node)
         runtime.live = weakref.ref(state)
         if self._reads is not None:
-            return self._replay(state, self._reads), state
-        return self.run(*_sources(state.inputs), state), state
+            running = self._replay(state, self._reads)
+        else:
+            running = self.run(*_sources(state.inputs), state)
+        state.running = weakref.ref(running)
+        return running, state
 
     def _make_state(self, runtime: Runtime, node: Node | None) -> State:
         saved: Node | None = node.get("run") if node is not None else None
@@ -400,7 +426,7 @@ class RNGDataFlow(DataFlow):
         """Make ``self.rng``."""
         super().reset_state()
         if self._runtime.place is None:
-            _assign_places(self, None)
+            _assign_places(self)
         self._reseed(self._runtime.passes)
 
     def _begin(self, node: Node | None = None) -> tuple[Generator[Any, None, None], State]:
@@ -454,9 +480,9 @@ def walk(flow: DataFlow) -> Iterator[DataFlow]:
 def _start(flow: DataFlow) -> Generator[Any, None, None]:
     """Begin a pass of a flow that the user iterates: as a root, unless a running root owns it."""
     runtime = flow._runtime
-    owned = runtime.owner is not None and runtime.owner() is not None
+    owned = _open(runtime.owner) is not None
     if not owned:
-        _assign_places(flow, None)
+        _assign_places(flow)
     running, state = flow._begin()
     if not owned:
         owner = weakref.ref(state)
@@ -465,20 +491,29 @@ def _start(flow: DataFlow) -> Generator[Any, None, None]:
     return running
 
 
-def place_under(flow: DataFlow, seed: int, copy: tuple[int, ...]) -> None:
-    """Give a pipeline that was shipped to a worker its places there."""
-    flow._runtime.entropy = seed
-    _assign_places(flow, seed, copy)
+def plant(flow: DataFlow, seed: int, copy: tuple[int, ...]) -> None:
+    """Begin a shipped pipeline anew, in a worker: as the root of a tree of its own, all passes to come."""
+    for below in walk(flow):
+        runtime = below._runtime
+        runtime.passes, runtime.kept, runtime.inputs = 0, {}, None
+        runtime.live = runtime.owner = runtime.restored = None
+    flow._runtime.rooted = (seed, copy)
 
 
-def _assign_places(root: DataFlow, seed: int | None, copy: tuple[int, ...] = ()) -> None:
-    if seed is None:
-        runtime = root._runtime
+def _assign_places(root: DataFlow) -> None:
+    """Number the flows of a pipeline, and tell each its seed."""
+    runtime = root._runtime
+    copy: tuple[int, ...] = ()
+    if runtime.rooted is not None:
+        seed, copy = runtime.rooted
+    else:
         if runtime.entropy is None:
             runtime.entropy = fresh_entropy()
-        # A loaded state has fixed `entropy`; a seed that was set wins over OS entropy, not over a loaded state.
-        chosen = global_seed() if runtime.restored is None and not _is_live(runtime) else None
+        # A seed that was set wins over OS entropy; of a set seed and a loaded state, the later one wins.
+        chosen = global_seed(since=runtime.loaded)
         seed = runtime.entropy if chosen is None else chosen
+        if runtime.place is not None and _is_live(runtime):
+            seed = runtime.place.seed
     numbers = {id(f): n for n, f in enumerate(walk(root))}
 
     def assign(flow: DataFlow, seed: int) -> None:
@@ -498,17 +533,25 @@ def _restore(flow: DataFlow, node: Node) -> None:
     runtime.restored = node
     runtime.live = None
     runtime.inputs = None
+    if flow.keeps and flow._reads is None:  # they belong to the flow: whoever begins its next pass finds them
+        runtime.inputs = [Input(f, n) for f, n in zip(flow.inputs, node["inputs"], strict=True)]
     for child, child_node in zip(flow.inputs, node["inputs"], strict=True):
         _restore(child, child_node)
         if flow._reads is None:
             child._runtime.restored = None  # the Input of the pass above brings it
 
 
+def _open(ref: weakref.ref[State] | None) -> State | None:
+    """The pass, if it is still running: one that raised may live on in a traceback."""
+    state = ref() if ref is not None else None
+    return state if state is not None and state.open else None
+
+
 def _is_live(runtime: Runtime) -> bool:
-    if runtime.live is None or runtime.live() is None:
+    if _open(runtime.live) is None:
         return False
     gc.collect()  # an iterator that was dropped may hang in a reference cycle
-    return runtime.live() is not None
+    return _open(runtime.live) is not None
 
 
 def _sources(inputs: list[Input]) -> tuple[Any]:
@@ -537,9 +580,12 @@ def _fingerprint(flow: DataFlow) -> list[str]:
 
 
 def _holds_flow(value: Any) -> bool:
-    return isinstance(value, DataFlow) or (
-        isinstance(value, (list, tuple)) and any(isinstance(v, DataFlow) for v in value)
-    )
+    if isinstance(value, (list, tuple)):  # the first tells: a list of a million file names is not searched
+        return len(value) > 0 and isinstance(value[0], DataFlow) and all(isinstance(v, DataFlow) for v in value)
+    return isinstance(value, DataFlow)
+
+
+_SCALARS = (bool, int, float, str, bytes, type(None))
 
 
 def _short(value: Any) -> str:
@@ -553,6 +599,7 @@ def _short(value: Any) -> str:
     if callable(value):
         return str(getattr(value, "__qualname__", type(value).__qualname__)).replace("<locals>.", "")
     if isinstance(value, (list, tuple, dict, set)):
-        text = repr(value) if len(value) <= 8 and not any(hasattr(v, "__len__") for v in value) else ""
+        plain = len(value) <= 8 and type(value) in (list, tuple) and all(isinstance(v, _SCALARS) for v in value)
+        text = repr(value) if plain else ""
         return text if text and len(text) <= 40 else f"<{type(value).__name__} of {len(value)}>"
     return f"<{type(value).__name__}>"

@@ -19,6 +19,7 @@ import numpy as np
 __all__ = ["Place", "WorkerInfo", "item_generator", "seed", "seed_globals", "worker_info"]
 
 _global_seed: int | None = None
+_seeds_set = 0
 
 
 def seed(value: int | None) -> None:
@@ -40,8 +41,9 @@ def seed(value: int | None) -> None:
         True
         >>> hr.seed(None)
     """
-    global _global_seed
+    global _global_seed, _seeds_set
     _global_seed = check_seed(value)
+    _seeds_set += 1
 
 
 def check_seed(value: int | None) -> int | None:
@@ -55,9 +57,14 @@ def check_seed(value: int | None) -> int | None:
     return int(value)
 
 
-def global_seed() -> int | None:
-    """What `seed` was last given."""
-    return _global_seed
+def global_seed(since: int = 0) -> int | None:
+    """What `seed` was last given; None if that was no later than when `seeds_set` gave ``since``."""
+    return _global_seed if _seeds_set > since else None
+
+
+def seeds_set() -> int:
+    """How often `seed` has been called."""
+    return _seeds_set
 
 
 def fresh_entropy() -> int:

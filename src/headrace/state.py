@@ -8,6 +8,7 @@ moment gives a consistent snapshot, and restoring is calling the generator funct
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import inspect
 import json
@@ -41,6 +42,7 @@ class State(dict[str, Any]):
         kept: a dict that outlives the pass (it belongs to the flow); only for flows with ``keeps = True``.
         inputs: the running inputs, one `Input` for each of ``flow.inputs``.
         restored: whether this pass goes on from a saved state.
+        running: the generator of this pass.
     """
 
     def __init__(self, place: Place, pass_index: int, kept: dict[str, Any], inputs: list[Input]):
@@ -50,11 +52,18 @@ class State(dict[str, Any]):
         self.kept = kept
         self.inputs = inputs
         self.restored = False
+        self.running: weakref.ref[Generator[Any, None, None]] | None = None
         self.inputs_at_begin: list[Node] | None = None
         self._rng: np.random.Generator | None = None
         self._rng_saved: dict[str, Any] | None = None
 
     __hash__ = object.__hash__  # type: ignore[assignment]  # identity: two passes are never the same pass
+
+    @property
+    def open(self) -> bool:
+        """Whether the pass has neither ended nor failed nor been closed."""
+        running = self.running() if self.running is not None else None
+        return running is not None and inspect.getgeneratorstate(running) != inspect.GEN_CLOSED
 
     @property
     def rng(self) -> np.random.Generator:
@@ -114,6 +123,7 @@ class Input:
     def __init__(self, flow: DataFlow, node: Node | None = None):
         self.flow = flow
         self._node = node
+        self._pinned: Node | None = None
         self._running: Generator[Any, None, None] | None = None
         self._state: weakref.ref[State] | None = None
 
@@ -127,15 +137,22 @@ class Input:
 
     def restart(self) -> None:
         """Leave the open pass, so that the next iteration begins a new one."""
-        running, self._running, self._node = self._running, None, None
-        if running is not None:
-            running.close()
+        if self._running is not None:
+            self._running.close()
+        self._node = self._running = self._state = self._pinned = None
+
+    def pin(self) -> None:
+        """Save, from now until `restart`, where the input stands now: whoever is restored reads it again from here."""
+        if self._pinned is None:
+            self._pinned = self.snapshot()
 
     def snapshot(self) -> Node:
         """The saved form of the input flow, with this pass of it."""
-        if self._node is not None:
-            return self._node
-        return snapshot(self.flow, self._state() if self._state is not None else None)
+        node = self._pinned or self._node
+        if node is not None:
+            return node
+        state = self._state() if self._state is not None else None
+        return snapshot(self.flow, state if state is not None and state.open else None)
 
 
 def snapshot(flow: DataFlow, state: State | None) -> Node:
@@ -182,7 +199,16 @@ def encode(value: Any) -> Any:
         return {"$scalar": _encode_array(np.asarray(value))}
     if type(value) is np.ndarray and not value.dtype.hasobject and value.dtype.names is None:
         return {"$array": _encode_array(value)}
+    if isinstance(value, (int, float, str, list, tuple, dict)):
+        return Opaque(value)
     return value
+
+
+@dataclasses.dataclass(frozen=True)
+class Opaque:
+    """A namedtuple, an enum, an OrderedDict...: JSON would write it without its type, so it is hidden from JSON."""
+
+    value: Any
 
 
 def _encode_array(array: np.ndarray[Any, Any]) -> list[Any]:
@@ -191,7 +217,7 @@ def _encode_array(array: np.ndarray[Any, Any]) -> list[Any]:
 
 def _decode_array(saved: Sequence[Any]) -> np.ndarray[Any, Any]:
     dtype, shape, data = saved
-    return np.frombuffer(bytearray(base64.b64decode(data)), dtype=dtype).reshape(shape)
+    return np.ndarray(shape, np.dtype(dtype), bytearray(base64.b64decode(data)))
 
 
 _DECODERS: dict[str, Callable[[Any], Any]] = {
@@ -205,6 +231,8 @@ _DECODERS: dict[str, Callable[[Any], Any]] = {
 
 def decode(value: Any) -> Any:
     """The inverse of `encode`."""
+    if type(value) is Opaque:
+        return value.value
     if type(value) is list:
         return [decode(v) for v in value]
     if type(value) is dict:

@@ -44,6 +44,11 @@ class DataFromIterable(DataFlow):
         except TypeError:
             raise NoLengthError(f"{type(self.iterable).__name__} has no length") from None
 
+    @property
+    def inputs(self) -> tuple[DataFlow, ...]:
+        """None: flows in the iterable are datapoints."""
+        return ()
+
     def run(self, source: None, state: State) -> Generator[Any, None, None]:
         """One pass; see `DataFlow.run`."""
         if self._exhausted:

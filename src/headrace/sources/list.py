@@ -40,6 +40,11 @@ class DataFromList(DataFlow):
     def __len__(self) -> int:
         return len(self.lst)
 
+    @property
+    def inputs(self) -> tuple[DataFlow, ...]:
+        """None: flows in the list are datapoints."""
+        return ()
+
     def run(self, source: None, state: State) -> Generator[Any, None, None]:
         """One pass; see `DataFlow.run`."""
         count = len(self.lst)

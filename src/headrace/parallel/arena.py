@@ -1,0 +1,148 @@
+"""The arena: a memory file through which one process hands large arrays to another without a second copy.
+
+One arena has one writer and one reader. The writer copies an array into a *block* and tells the reader which (the
+message is not the arena's business). The reader makes arrays that point into the block; when the last of them dies,
+one byte in the header says so, and the writer uses the block again::
+
+    header: one byte a block                       blocks, page-aligned, each of one size class
+    ┌─────────────────────────────────┬───────────────┬───────────────┬──────────────────────────────┐
+    │ LENT RETURNED LENT UNUSED ...   │ block 0       │ block 1       │ sparse: never touched        │
+    └─────────────────────────────────┴───────────────┴───────────────┴──────────────────────────────┘
+      writer sets LENT, reader sets RETURNED; each byte has one owner at a time, so there is no lock.
+
+Why so: a fresh page of shared memory costs a hundred times a reused one, so blocks are reused, the one freed last
+first. The file has no name (``memfd_create``): nothing can be left behind, whatever is killed. It is sparse: its size
+is a limit on address space, not on memory. The reader's mapping lives as long as an array on it, whatever happens to
+the writer, so arrays of a dead worker stay valid.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import weakref
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["ArenaReader", "ArenaWriter", "create_arena"]
+
+Bytes = npt.NDArray[np.uint8]
+
+LARGE_BYTES = 8192
+"""Arrays from this size on travel through the arena; smaller ones are cheaper inside the message."""
+
+_BLOCKS = 1 << 16
+_PAGE = mmap.PAGESIZE
+_UNUSED, _LENT, _RETURNED = 0, 1, 2
+
+
+def create_arena() -> int:
+    """A new, empty arena.
+
+    Returns:
+        Its file descriptor, to be mapped by one `ArenaWriter` and one `ArenaReader`.
+    """
+    fd = os.memfd_create("headrace-arena", os.MFD_CLOEXEC)
+    os.ftruncate(fd, _BLOCKS + _address_space())
+    return fd
+
+
+def _address_space() -> int:
+    """Twice the machine's memory, at most 64 GiB: never the limit that is met first."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(2 * memory, 64 << 30) // _PAGE * _PAGE
+
+
+class ArenaWriter:
+    """The side that fills blocks.
+
+    Args:
+        fd: of `create_arena`; it can be closed afterwards.
+    """
+
+    def __init__(self, fd: int):
+        self._map = mmap.mmap(fd, 0)
+        self._flags = np.frombuffer(self._map, np.uint8, _BLOCKS)
+        self._end = _BLOCKS  # bytes of the file in use
+        self._offsets: list[int] = []
+        self._sizes: list[int] = []
+        self._free: dict[int, list[int]] = {}  # size class -> blocks, freed last on top
+
+    def allocate(self, nbytes: int) -> tuple[int, int, Bytes] | None:
+        """A block for ``nbytes``, marked as lent.
+
+        Returns:
+            Its number, its offset in the file, and its memory; None when the arena is full.
+        """
+        size = _size_class(nbytes)
+        free = self._free.setdefault(size, [])
+        if not free:
+            self._collect()
+        block = free.pop() if free else self._extend(size)
+        if block is None:
+            return None
+        self._flags[block] = _LENT
+        offset = self._offsets[block]
+        return block, offset, np.frombuffer(self._map, np.uint8, nbytes, offset)
+
+    def take_back(self, block: int) -> None:
+        """Free a block that was never sent, or whose reader is gone."""
+        self._flags[block] = _RETURNED
+
+    def trim(self, keep_bytes: int = 64 << 20) -> None:
+        """Give the memory of free blocks back to the system, except for ``keep_bytes`` of them."""
+        self._collect()
+        for size, blocks in self._free.items():
+            for block in blocks[: max(0, len(blocks) - keep_bytes // size)]:
+                self._map.madvise(mmap.MADV_REMOVE, self._offsets[block], size)
+
+    def _collect(self) -> None:
+        for block in np.flatnonzero(self._flags[: len(self._sizes)] == _RETURNED).tolist():
+            self._flags[block] = _UNUSED
+            self._free.setdefault(self._sizes[block], []).append(block)
+
+    def _extend(self, size: int) -> int | None:
+        if len(self._sizes) == _BLOCKS or self._end + size > len(self._map):
+            return None
+        self._offsets.append(self._end)
+        self._sizes.append(size)
+        self._end += size
+        return len(self._sizes) - 1
+
+
+class ArenaReader:
+    """The side that is given arrays on the blocks.
+
+    Args:
+        fd: of `create_arena`; it can be closed afterwards.
+    """
+
+    def __init__(self, fd: int):
+        self._map = mmap.mmap(fd, 0)
+        self._pid = os.getpid()
+        self._lent: dict[int, weakref.ref[Any]] = {}
+
+    def take(self, block: int, offset: int, nbytes: int) -> Bytes:
+        """An array on a block; the block returns to the writer when it and all views of it are dead."""
+        array = np.frombuffer(self._map, np.uint8, nbytes, offset)
+
+        def give_back(_: object, self: ArenaReader = self) -> None:
+            # Runs wherever the last reference dies, in any thread. A forked child must not free its parent's blocks.
+            self._lent.pop(block, None)
+            if os.getpid() == self._pid:
+                self._map[block] = _RETURNED
+
+        self._lent[block] = weakref.ref(array, give_back)
+        return array
+
+    def drop(self, block: int) -> None:
+        """Return a block that nobody will look at."""
+        self._map[block] = _RETURNED
+
+
+def _size_class(nbytes: int) -> int:
+    """The block size for ``nbytes``: four classes to each power of two, whole pages, at most a fifth wasted."""
+    step = max(_PAGE, 1 << max(nbytes - 1, 1).bit_length() - 3)
+    return -(-nbytes // step) * step

@@ -1,0 +1,385 @@
+"""Workers that are processes, started in one of three ways.
+
+* ``forkserver`` (the default): a clean helper process, the *zygote*, imports headrace once and forks the workers.
+  Safe beside threads, and quick after the first worker. Workers do not import the main script.
+* ``spawn``: a new interpreter for each worker. The cleanest and the slowest.
+* ``fork``: a copy of this process. Everything is there, also locks that another thread held: a possible hang.
+
+Who ends what. A worker ignores Ctrl-C, which is the parent's to handle. It is killed by the kernel when its parent
+dies (``PR_SET_PDEATHSIG``); the zygote leaves when its socket to the main process closes, or when it sees itself
+orphaned, and takes its workers with it. The parent waits for a worker's death on a pidfd, in the same poll as for its
+messages. Nobody reaps a worker before its parent has taken leave of it, so its number cannot be reused too early.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import mmap
+import multiprocessing
+import os
+import pickle
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+from ..pickling import PassedFd, dumps_program
+from ..programs import Program
+from ..transports.base import Address
+from ..worker import work
+
+__all__ = ["START_METHODS", "ProcessExecutor", "default_start_method"]
+
+START_METHODS = ("forkserver", "spawn", "fork")
+
+_PR_SET_PDEATHSIG = 1
+
+
+def default_start_method() -> str:
+    """What the user has set with ``multiprocessing.set_start_method``, else ``forkserver``."""
+    return multiprocessing.get_start_method(allow_none=True) or "forkserver"
+
+
+class _SharedNumber:
+    """See `Signal`: eight bytes of shared memory."""
+
+    def __init__(self, fd: int):
+        self._map = mmap.mmap(fd, mmap.PAGESIZE)
+
+    def get(self) -> int:
+        return int(struct.unpack_from("<q", self._map)[0])
+
+    def set(self, stream: int) -> None:
+        struct.pack_into("<q", self._map, 0, stream)
+
+
+class ProcessHandle:
+    """See `Handle`.
+
+    Args:
+        pid: of the worker.
+        reap: waits for it, which is over, and gives its status as ``os.waitpid`` does; None if nobody knows.
+    """
+
+    def __init__(self, pid: int, reap: Callable[[], int | None]):
+        self.pid = pid
+        self.name = f"process {pid}"
+        self.sentinel = os.pidfd_open(pid)
+        self._reap = reap
+
+    def ended(self, timeout_s: float) -> bool:
+        """See `Handle`."""
+        import select
+
+        poll = select.poll()
+        poll.register(self.sentinel, select.POLLIN)
+        return bool(poll.poll(max(0.0, timeout_s) * 1000))
+
+    def cause(self) -> str:
+        """See `Handle`."""
+        os.close(self.sentinel)
+        status = self._reap()
+        if status is None:
+            return "ended together with the fork server"
+        code = os.waitstatus_to_exitcode(status)
+        return f"left with exit code {code}" if code >= 0 else f"was killed by {_signal_name(-code)}"
+
+    def kill(self, hard: bool) -> None:
+        """See `Handle`."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.sentinel, signal.SIGKILL if hard else signal.SIGTERM)
+
+
+class ProcessExecutor:
+    """See `Executor`.
+
+    Args:
+        start_method: one of `START_METHODS`.
+    """
+
+    def __init__(self, start_method: str):
+        self.start_method = start_method
+        self._signal_fd = _memfd(bytes(mmap.PAGESIZE))
+        self.signal = _SharedNumber(self._signal_fd)
+        self._zygote = _Zygote.acquire() if start_method == "forkserver" else None
+        self._pickled: tuple[bytes, list[int]] | None = None
+
+    def start(self, program: Program, worker: int, address: Address) -> ProcessHandle:
+        """See `Executor`."""
+        if self.start_method == "fork":
+            return self._fork(program, address)
+        if self._pickled is None:
+            self._pickled = dumps_program(program)
+        code, code_fds = self._pickled
+        with _open_memfds(code, pickle.dumps(_Luggage(address))) as (code_fd, luggage_fd):
+            fds = [luggage_fd, code_fd, self._signal_fd, *address.fds(), *code_fds]
+            if self._zygote is not None:
+                zygote = self._zygote
+                pid = zygote.start(fds)
+                return ProcessHandle(pid, lambda: zygote.reap(pid))
+            return _spawn(fds)
+
+    def _fork(self, program: Program, address: Address) -> ProcessHandle:
+        if threading.active_count() > 1:
+            warnings.warn(
+                'start_method="fork" copies a process with running threads; a lock that one of them holds stays locked '
+                'for ever in the copy. Use "forkserver" (the default) if workers hang.',
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        sys.stdout.flush()
+        sys.stderr.flush()
+        parent = _this_parent()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # Python's own words for the same; we said ours
+            pid = os.fork()
+        if pid == 0:
+            # Duplicates, because objects of the parent that die here close the originals.
+            fds = [os.dup(fd) for fd in address.fds()]
+            _be_worker(lambda: program, address, fds, self._signal_fd, parent)
+        return ProcessHandle(pid, lambda: os.waitpid(pid, 0)[1])
+
+    def close(self) -> None:
+        """See `Executor`."""
+        os.close(self._signal_fd)
+        if self._zygote is not None:
+            self._zygote.release()
+            self._zygote = None
+
+
+class _Luggage:
+    """What a worker that is no copy of its parent takes over from it, besides its program."""
+
+    def __init__(self, address: Address):
+        self.address = address
+        self.parent = _this_parent()
+        self.directory = os.getcwd()
+        self.environment = dict(os.environ)
+        self.path = sys.path
+        self.argv = sys.argv
+
+    def unpack(self) -> None:
+        os.chdir(self.directory)
+        os.environ.clear()
+        os.environ.update(self.environment)
+        sys.path[:] = self.path
+        sys.argv[:] = self.argv
+
+
+def _arrive(fds: list[int], zygote: int | None) -> NoReturn:
+    """Become a worker from the descriptors that `ProcessExecutor.start` lists.
+
+    Args:
+        fds: the descriptors.
+        zygote: pid of the parent, if that is the zygote.
+    """
+    luggage_fd, code_fd, signal_fd, *rest = fds
+    luggage: _Luggage = pickle.loads(_read_memfd(luggage_fd))
+    luggage.unpack()
+    count = len(luggage.address.fds())
+    PassedFd.table[:] = rest[count:]
+    _be_worker(
+        lambda: pickle.loads(_read_memfd(code_fd)),
+        luggage.address,
+        rest[:count],
+        signal_fd,
+        luggage.parent if zygote is None else zygote,
+    )
+
+
+def _be_worker(
+    load: Callable[[], Any], address: Address, fds: list[int], signal_fd: int, parent: int | None
+) -> NoReturn:
+    code = 1
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if parent is not None:
+            _die_with_parent(parent)
+        _empty_stdin()
+        work(address.connect(fds), load, _SharedNumber(signal_fd))
+        code = 0
+    except SystemExit as error:  # user code called sys.exit: the parent will say so
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code & 0xFF)
+
+
+def _this_parent() -> int | None:
+    """This process, as the parent of a worker it is about to start.
+
+    None in other threads than the main one: the kernel would take the end of the *thread* for the parent's death. Such
+    a worker leaves when it is idle and sees itself orphaned, see `Coder.idle`.
+    """
+    return os.getpid() if threading.current_thread() is threading.main_thread() else None
+
+
+def _die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when its parent dies, which may have happened already."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _empty_stdin() -> None:
+    with contextlib.suppress(OSError):
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
+
+
+def _spawn(fds: list[int]) -> ProcessHandle:
+    command = f"from headrace.parallel.executors.process import _arrive; _arrive({fds}, None)"
+    process = subprocess.Popen(_interpreter(command), pass_fds=fds, stdin=subprocess.DEVNULL)
+
+    def reap() -> int | None:
+        code = process.wait()
+        return -code if code < 0 else code << 8  # as waitpid has it
+
+    return ProcessHandle(process.pid, reap)
+
+
+def _interpreter(command: str) -> list[str]:
+    """The arguments that run a command in an interpreter like this one, with the same path."""
+    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]  # as multiprocessing does
+    return [sys.executable, *flags, "-c", f"import sys; sys.path[:] = {sys.path!r}; {command}"]
+
+
+class _Zygote:
+    """The fork server of this process, shared by all its pools, gone with the last of them."""
+
+    _current: _Zygote | None = None
+    _lock = threading.Lock()
+
+    def __init__(self) -> None:
+        import socket
+
+        self._owner = os.getpid()
+        self._users = 0
+        self._mutex = threading.Lock()  # one question at a time
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        command = (
+            f"from headrace.parallel.executors.process import _serve_forks; _serve_forks({theirs.fileno()}, "
+            f"{self._owner})"
+        )
+        self._process = subprocess.Popen(_interpreter(command), pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        theirs.close()
+
+    @classmethod
+    def acquire(cls) -> _Zygote:
+        with cls._lock:
+            zygote = cls._current
+            if zygote is None or zygote._owner != os.getpid() or zygote._process.poll() is not None:
+                zygote = cls._current = cls()
+            zygote._users += 1
+            return zygote
+
+    def release(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users or self._owner != os.getpid():
+                return
+            if type(self)._current is self:
+                type(self)._current = None
+        self._socket.close()
+        self._process.wait()
+
+    def start(self, fds: list[int]) -> int:
+        """Fork a worker that has these descriptors; its pid."""
+        import socket
+
+        with self._mutex:
+            try:
+                socket.send_fds(self._socket, [b"start"], fds)
+                return int(struct.unpack("<q", self._socket.recv(8))[0])
+            except (OSError, struct.error) as error:
+                raise RuntimeError(
+                    f"the fork server (process {self._process.pid}) is gone, with exit code {self._process.poll()}"
+                ) from error
+
+    def reap(self, pid: int) -> int | None:
+        """The exit status of a worker that has ended; None if the zygote is gone as well."""
+        with self._mutex:
+            try:
+                self._socket.send(struct.pack("<q", pid))
+                return int(struct.unpack("<q", self._socket.recv(8))[0])
+            except (OSError, struct.error):
+                return None
+
+    def alive(self) -> bool:
+        """Whether it can start workers."""
+        return self._process.poll() is None
+
+
+def _serve_forks(fd: int, parent: int) -> None:
+    """Be the zygote."""
+    import gc
+    import select
+    import socket
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    questions = socket.socket(fileno=fd)
+    poll = select.poll()
+    poll.register(questions, select.POLLIN)
+    gc.freeze()  # what is here now is shared by all workers
+    me = os.getpid()
+    while os.getppid() == parent:
+        # The timeout serves the one case in which a closed socket is not seen: another child of the main process
+        # holds a copy of its end.
+        if not poll.poll(500):
+            continue
+        question, fds, _, _ = socket.recv_fds(questions, 64, 253)
+        if not question:
+            return
+        if question == b"start":
+            pid = os.fork()
+            if pid == 0:
+                questions.close()
+                _arrive(fds, me)
+            for passed in fds:
+                os.close(passed)
+            questions.send(struct.pack("<q", pid))
+        else:
+            (pid,) = struct.unpack("<q", question)
+            questions.send(struct.pack("<q", os.waitpid(pid, 0)[1]))
+
+
+def _memfd(data: bytes) -> int:
+    fd = os.memfd_create("headrace", os.MFD_CLOEXEC)
+    with open(fd, "wb", closefd=False) as file:
+        file.write(data)
+    return fd
+
+
+def _read_memfd(fd: int) -> bytes:
+    with open(os.dup(fd), "rb") as file:
+        file.seek(0)
+        return file.read()
+
+
+@contextlib.contextmanager
+def _open_memfds(*contents: bytes) -> Iterator[list[int]]:
+    fds = [_memfd(data) for data in contents]
+    try:
+        yield fds
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,90 @@
+"""What all parallel flows share: checked arguments, and a pool that lives as long as the flow."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+from ..flow import DataFlow
+from .executors.process import START_METHODS, ProcessExecutor, default_start_method
+from .executors.thread import ThreadExecutor
+from .pool import Pool
+from .programs import Program
+from .transports.base import Transport
+from .transports.memory import MemoryTransport
+from .transports.pipe import PipeTransport
+from .transports.zmq import ZmqTransport
+
+__all__ = ["Default", "ParallelFlow", "check_choice", "check_start_method", "process_pool", "thread_pool"]
+
+
+class Default(int):
+    """A number that nobody has chosen: the engine may go beyond it for tiny datapoints."""
+
+
+class ParallelFlow(DataFlow):
+    """A flow with workers.
+
+    They start with the first pass, are kept over the passes, and end with ``close()``, ``with``, the flow's garbage
+    collection or the interpreter's exit. One iterator at a time.
+    """
+
+    reentrant = False
+
+    def _pool(self) -> Pool:
+        """The workers; started now if they are not there."""
+        runtime = self._runtime
+        if runtime.pool is None or runtime.pool.closed:
+            runtime.pool = self._make_pool()
+            weakref.finalize(self, runtime.pool.close)
+        return runtime.pool
+
+    def _make_pool(self) -> Pool:
+        raise NotImplementedError("each face makes its own pool")
+
+    def close(self) -> None:
+        """End the workers now, and those of all flows below. A new pass starts new ones."""
+        if self._runtime.pool is not None:
+            self._runtime.pool.close()
+        super().close()
+
+
+def thread_pool(program: Program, num_thread: int) -> Pool:
+    """Workers that are threads."""
+    return Pool(ThreadExecutor(), MemoryTransport(), program, num_thread)
+
+
+def process_pool(program: Program, num_proc: int, start_method: str | None, *, zmq: bool = True) -> Pool:
+    """Workers that are processes.
+
+    Args:
+        program: what they run.
+        num_proc: how many.
+        start_method: see `check_start_method`.
+        zmq: whether messages travel by ZeroMQ (else by pipes).
+    """
+    method = start_method or default_start_method()
+    executor = ProcessExecutor(method)
+    main_by_value = method != "fork"
+    try:
+        transport: Transport = (ZmqTransport if zmq else PipeTransport)(main_by_value=main_by_value)
+    except BaseException:
+        executor.close()
+        raise
+    return Pool(executor, transport, program, num_proc)
+
+
+def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> Any:
+    """``value``, if it is one of the choices.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not any(value is c or (isinstance(c, str) and value == c) for c in choices):
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+    return value
+
+
+def check_start_method(value: str | None) -> str | None:
+    """A start method, or None for the default one: what ``multiprocessing`` was set to, else ``forkserver``."""
+    return check_choice("start_method", value, (*START_METHODS, None))  # type: ignore[no-any-return]

@@ -1,0 +1,111 @@
+"""What the parent and a worker say to each other. Each message may carry a *body*: a list of datapoints.
+
+::
+
+    parent -> worker   Begin      a pass begins: its number and seeds; comes before any Work of that pass
+                       Work       a task: datapoints to map (body), or how many a copy shall produce
+                       Stop       leave
+    worker -> parent   Ready      I have started (or, with a failure: I could not)
+                       Done       a task's results (body), one message for each Work, in the order of the Works
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+__all__ = ["Begin", "Done", "Failure", "Message", "Ready", "Stop", "Work"]
+
+
+class Begin(NamedTuple):
+    """A pass begins.
+
+    Attributes:
+        stream: number of the conversation; Works of any other are skipped.
+        seed: seed of the pipeline.
+        number: post-order number of the flow, see `Place`.
+        copy: path of runner copies around this one.
+        pass_index: number of the pass.
+        worker: number of the worker this is said to.
+        resume: what a runner's copy goes on from; None at its beginning.
+    """
+
+    stream: int
+    seed: int
+    number: int
+    copy: tuple[int, ...]
+    pass_index: int
+    worker: int
+    resume: Any = None
+
+
+class Work(NamedTuple):
+    """A task.
+
+    Attributes:
+        stream: the conversation it belongs to.
+        start: number of its first datapoint there.
+        size: how many datapoints it has (a runner: at most how many to produce).
+        pass_index: the pass of the input that the datapoints are from.
+        first: number of the first one in that pass.
+    """
+
+    stream: int
+    start: int
+    size: int
+    pass_index: int = 0
+    first: int = 0
+
+
+class Stop(NamedTuple):
+    """Leave, and close what is open."""
+
+
+class Failure(NamedTuple):
+    """An exception, packed so that it can always be unpacked.
+
+    Attributes:
+        pickled: the exception; None when it does not survive a round trip.
+        type_name: its qualified name.
+        text: the traceback, as text, at most 64 KiB.
+        offset: which datapoint of the task it is about; None: the whole task.
+    """
+
+    pickled: bytes | None
+    type_name: str
+    text: str
+    offset: int | None = None
+
+
+class Ready(NamedTuple):
+    """The worker has started; with a failure: it could not, and only waits for `Stop`."""
+
+    failure: Failure | None = None
+
+
+class Done(NamedTuple):
+    """The results of a task; the body is a list of values.
+
+    Attributes:
+        stream: of the Work.
+        start: of the Work.
+        busy_s: seconds spent on it in user code.
+        failures: datapoints that failed; their values are None, and not discards.
+        discards: how many values are None because the function said so.
+        skipped: the pass was given up before the task's turn; there are no values.
+        ended: the copy of a runner has come to the end of its pass.
+        state: where that copy stands after these values.
+        loose: map-and-batch: the values are single results, not batches.
+    """
+
+    stream: int
+    start: int
+    busy_s: float = 0.0
+    failures: tuple[Failure, ...] = ()
+    discards: int = 0
+    skipped: bool = False
+    ended: bool = False
+    state: Any = None
+    loose: bool = False
+
+
+Message = Begin | Work | Stop | Ready | Done

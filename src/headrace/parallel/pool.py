@@ -1,0 +1,173 @@
+"""A pool: the workers of one flow, kept over its passes.
+
+It starts them, replaces them, knows which tasks each one holds (in the order in which it will answer), and ends them.
+What the tasks mean is the engine's business.
+
+How it ends. ``close()`` makes all tasks void (`Signal`), asks each worker to stop, and waits; whoever has not left
+after a second is terminated, after another half killed. While it waits it goes on receiving, so that no worker is
+stuck in sending. It is called by the flow, by its finalizer (garbage collection, interpreter exit), or after an
+error; in a forked child it does nothing, since nothing there belongs to the child.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import itertools
+import os
+import time
+from typing import Any
+
+from .executors.base import Executor, Handle
+from .ledger import Task
+from .messages import Begin, Message, Ready, Stop, Work
+from .programs import Program
+from .transports.base import Event, Transport
+
+__all__ = ["Pool", "Worker"]
+
+_ASK_S, _TERMINATE_S, _KILL_S = 1.0, 0.5, 5.0
+
+
+class Worker:
+    """The parent's record of one worker.
+
+    Attributes:
+        number: unique in the pool; a replacement has another one.
+        slot: which place in the pool it fills; under a runner, which copy it is.
+        tasks: what it holds, in the order in which it will answer.
+        ready: whether it has started.
+    """
+
+    def __init__(self, number: int, slot: int):
+        self.number = number
+        self.slot = slot
+        self.tasks: collections.deque[Task] = collections.deque()
+        self.ready = False
+        self.handle: Handle
+        self.outbox: list[tuple[Message, Any]] = []  # until it is ready
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"worker {self.slot} ({self.handle.name})"
+
+
+class Pool:
+    """See the module.
+
+    Args:
+        executor: where the workers live.
+        transport: how they are talked to.
+        program: what they run.
+        size: how many they are.
+    """
+
+    def __init__(self, executor: Executor, transport: Transport, program: Program, size: int):
+        self.closed = False
+        self.stream = 0
+        self.workers: dict[int, Worker] = {}
+        self._executor = executor
+        self._transport = transport
+        self._program = program
+        self._numbers = itertools.count()
+        self._pid = os.getpid()
+        try:
+            for slot in range(size):
+                self.start(slot)
+        except BaseException:
+            self.close()
+            raise
+
+    def start(self, slot: int) -> Worker:
+        """Start a worker; it is sent nothing before it is ready."""
+        worker = Worker(next(self._numbers), slot)
+        address = self._transport.add(worker.number)
+        try:
+            worker.handle = self._executor.start(self._program, worker.number, address)
+        except BaseException:
+            self._transport.remove(worker.number)
+            raise
+        self._transport.watch(worker.number, worker.handle.sentinel)
+        self.workers[worker.number] = worker
+        return worker
+
+    def next_stream(self) -> int:
+        """Begin a new conversation: tasks of earlier ones are void from now on."""
+        self.stream += 1
+        self._executor.signal.set(self.stream)
+        return self.stream
+
+    def begin(self, worker: Worker, begin: Begin) -> None:
+        """Tell a worker about a pass."""
+        self._post(worker, begin, None)
+
+    def give(self, worker: Worker, task: Task) -> None:
+        """Give a task to a worker. Raises what pickling the items raises; then it was not given."""
+        work = Work(task.stream, task.index, task.count, task.pass_index, task.first)
+        if worker.ready:
+            self._transport.send(worker.number, work, task.items)
+        else:
+            worker.outbox.append((work, task.items))
+        task.worker = worker.name
+        task.sent_at = time.monotonic()
+        worker.tasks.append(task)
+
+    def receive(self, timeout_s: float | None) -> list[tuple[Worker, Event]]:
+        """What workers have said, and who died; see `Transport.receive`."""
+        return [(self.workers[e.worker], e) for e in self._transport.receive(timeout_s) if e.worker in self.workers]
+
+    def welcome(self, worker: Worker) -> None:
+        """A worker is ready: send what has waited for that."""
+        worker.ready = True
+        outbox, worker.outbox = worker.outbox, []
+        for message, body in outbox:
+            self._transport.send(worker.number, message, body)
+
+    def decode(self, worker: Worker, body: Any) -> Any:
+        """See `Transport.decode`."""
+        return self._transport.decode(worker.number, body)
+
+    def drop(self, worker: Worker, body: Any) -> None:
+        """See `Transport.drop`."""
+        self._transport.drop(worker.number, body)
+
+    def bury(self, worker: Worker) -> str:
+        """Forget a worker that is dead; how it ended, for people."""
+        del self.workers[worker.number]
+        self._transport.remove(worker.number)
+        return worker.handle.cause()
+
+    def close(self) -> None:
+        """End all workers, see the module. Does nothing the second time."""
+        if self.closed or os.getpid() != self._pid:
+            return
+        self.closed = True
+        with contextlib.suppress(Exception):
+            self._executor.signal.set(-1)
+        for worker in self.workers.values():
+            self._post(worker, Stop(), None)
+        self._wait_for_all(_ASK_S)
+        for hard, patience_s in ((False, _TERMINATE_S), (True, _KILL_S)):
+            for worker in self.workers.values():
+                worker.handle.kill(hard)
+            self._wait_for_all(patience_s)
+        self._transport.close()
+        self._executor.close()
+
+    def _wait_for_all(self, patience_s: float) -> None:
+        deadline = time.monotonic() + patience_s
+        while self.workers and (left_s := deadline - time.monotonic()) > 0:
+            for worker, event in self.receive(left_s):
+                if event.message is None:
+                    self.bury(worker)
+                elif isinstance(event.message, Ready):
+                    self.welcome(worker)
+                else:
+                    self.drop(worker, event.body)
+
+    def _post(self, worker: Worker, message: Message, body: Any) -> None:
+        if worker.ready:
+            self._transport.send(worker.number, message, body)
+        else:
+            worker.outbox.append((message, body))

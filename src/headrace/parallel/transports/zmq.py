@@ -1,0 +1,173 @@
+"""Messages between processes over ZeroMQ: one ROUTER in the parent, one DEALER in each worker.
+
+ZeroMQ is only a pipe here. High-water marks are off, because the engine's credits bound what is under way and nothing
+may be dropped; linger is 0, because a worker leaves only when the parent has told it to, and then all its words have
+been received. No Python thread is made at either end (ZeroMQ's own I/O thread is not one).
+
+Who may speak: the socket is in the abstract namespace, under a random name, and the kernel lets only processes of this
+user connect. A worker's identity is 16 random bytes it was given at its start; whatever comes from another identity
+is dropped unread, so nothing from a stranger, or from a worker that was replaced, is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import Any
+
+import zmq
+
+from ..messages import Message
+from .base import Event
+from .coded import IDLE_MS, ArenaFds, Body, Coder
+
+__all__ = ["ZmqTransport"]
+
+
+class ZmqAddress:
+    """See `Address`."""
+
+    def __init__(self, endpoint: str, identity: bytes, arenas: ArenaFds, main_by_value: bool):
+        self._endpoint = endpoint
+        self._identity = identity
+        self._arenas = arenas
+        self._main_by_value = main_by_value
+
+    def fds(self) -> list[int]:
+        """See `Address`."""
+        return list(self._arenas)
+
+    def connect(self, fds: list[int]) -> ZmqChannel:
+        """See `Address`."""
+        arenas = ArenaFds(*fds)
+        coder = Coder(arenas.results, arenas.tasks, main_by_value=self._main_by_value)
+        return ZmqChannel(self._endpoint, self._identity, coder)
+
+
+class ZmqChannel:
+    """The worker's end."""
+
+    def __init__(self, endpoint: str, identity: bytes, coder: Coder):
+        self._context = zmq.Context()
+        self._socket = _socket(self._context, zmq.DEALER)
+        self._socket.setsockopt(zmq.ROUTING_ID, identity)
+        self._socket.connect(endpoint)
+        self._coder = coder
+        self.decode = coder.decode
+        self.drop = coder.drop
+        self.empty = coder.empty
+
+    def send(self, message: Message, body: Any = None) -> None:
+        """See `Channel`."""
+        self._socket.send_multipart(self._coder.pack(message, body))
+
+    def leave(self) -> None:
+        """See `Channel`. A process is watched."""
+
+    def receive(self) -> tuple[Message, Any]:
+        """See `Channel`."""
+        while not self._socket.poll(IDLE_MS):
+            self._coder.idle()
+        header, data = self._socket.recv_multipart()
+        return Coder.unpack(header, data)
+
+
+class ZmqTransport:
+    """The parent's end.
+
+    Args:
+        main_by_value: whether workers lack this process's ``__main__``, see `Encoder`.
+    """
+
+    def __init__(self, *, main_by_value: bool):
+        self._main_by_value = main_by_value
+        self._context = zmq.Context()
+        self._socket = _socket(self._context, zmq.ROUTER)
+        self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self._socket.setsockopt(zmq.IPC_FILTER_UID, os.getuid())
+        self._endpoint = f"ipc://@headrace-{secrets.token_hex(16)}"
+        self._socket.bind(self._endpoint)
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
+        self._identities: dict[int, bytes] = {}
+        self._workers: dict[bytes, int] = {}
+        self._sentinels: dict[int, int] = {}  # descriptor -> worker
+        self._coders: dict[int, Coder] = {}
+        self._arenas: dict[int, ArenaFds] = {}
+
+    def add(self, worker: int) -> ZmqAddress:
+        """See `Transport`."""
+        identity = b"w" + secrets.token_bytes(15)  # a leading zero byte is ZeroMQ's own
+        arenas = ArenaFds.create()
+        self._identities[worker], self._workers[identity] = identity, worker
+        self._arenas[worker] = arenas
+        self._coders[worker] = Coder(arenas.tasks, arenas.results, main_by_value=self._main_by_value)
+        return ZmqAddress(self._endpoint, identity, arenas, self._main_by_value)
+
+    def watch(self, worker: int, sentinel: int) -> None:
+        """See `Transport`. The worker has its arenas by now, so their descriptors are closed here."""
+        self._sentinels[sentinel] = worker
+        self._poller.register(sentinel, zmq.POLLIN)
+        self._arenas.pop(worker).close()
+
+    def remove(self, worker: int) -> None:
+        """See `Transport`."""
+        del self._workers[self._identities.pop(worker)]
+        del self._coders[worker]
+        if worker in self._arenas:
+            self._arenas.pop(worker).close()
+        for sentinel in [s for s, w in self._sentinels.items() if w == worker]:
+            del self._sentinels[sentinel]
+            self._poller.unregister(sentinel)
+
+    def send(self, worker: int, message: Message, body: Any = None) -> None:
+        """See `Transport`."""
+        header, data = self._coders[worker].pack(message, body)
+        try:
+            self._socket.send_multipart((self._identities[worker], header, data))
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
+            # The worker has just died: its sentinel says so in the next receive(), and the ledger has the task.
+
+    def receive(self, timeout_s: float | None) -> list[Event]:
+        """See `Transport`."""
+        events = self._drain()
+        if events or timeout_s == 0:
+            return events
+        fired = self._poller.poll(None if timeout_s is None else round(timeout_s * 1000))
+        events = self._drain()  # the last words of a worker come before its death
+        return events + [Event(self._sentinels[fd], None) for fd, _ in fired if isinstance(fd, int)]
+
+    def _drain(self) -> list[Event]:
+        events = []
+        try:
+            while True:
+                identity, header, data = self._socket.recv_multipart(zmq.NOBLOCK)
+                worker = self._workers.get(identity)
+                if worker is not None:
+                    events.append(Event(worker, *Coder.unpack(header, data)))
+        except zmq.Again:
+            return events
+
+    def decode(self, worker: int, body: Body | None) -> Any:
+        """See `Transport`."""
+        return self._coders[worker].decode(body)
+
+    def drop(self, worker: int, body: Body | None) -> None:
+        """See `Transport`."""
+        self._coders[worker].drop(body)
+
+    def close(self) -> None:
+        """See `Transport`."""
+        for worker in list(self._identities):
+            self.remove(worker)
+        self._context.destroy(linger=0)
+
+
+def _socket(context: zmq.Context[Any], kind: int) -> zmq.Socket[bytes]:
+    socket: zmq.Socket[bytes] = context.socket(kind)
+    socket.setsockopt(zmq.SNDHWM, 0)
+    socket.setsockopt(zmq.RCVHWM, 0)
+    socket.setsockopt(zmq.LINGER, 0)
+    return socket

@@ -1,0 +1,150 @@
+"""What every worker does, in a thread or a process: take a task, run the program on it, send the results.
+
+A worker owns nothing: what it was given and has not answered is in the parent's ledger. It answers each `Work` by one
+`Done`, in order, whatever happens; if it cannot even do that, it dies, and the parent sees it.
+"""
+
+from __future__ import annotations
+
+import pickle
+import time
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+
+from ..errors import SerializationError
+from .messages import Begin, Done, Failure, Ready, Stop, Work
+from .programs import Program
+
+if TYPE_CHECKING:
+    from .executors.base import Signal
+    from .transports.base import Channel
+
+__all__ = ["pack", "unpack", "work"]
+
+_TEXT_BYTES = 64 << 10
+
+
+def work(channel: Channel, load: Callable[[], Program], signal: Signal) -> None:
+    """Be a worker until told to stop.
+
+    Args:
+        channel: the way to the parent.
+        load: makes the program; may fail.
+        signal: the number of the current stream; tasks of others are skipped.
+    """
+    try:
+        program = load()
+    except Exception as error:
+        channel.send(Ready(pack(error)))
+        while not isinstance(channel.receive()[0], Stop):
+            pass
+        return
+    channel.send(Ready())
+    broken: Failure | None = None
+    try:
+        while True:
+            message, body = channel.receive()
+            if isinstance(message, Work):
+                if message.stream != signal.get():
+                    channel.drop(body)
+                    channel.send(Done(message.stream, message.start, skipped=True))
+                elif broken is not None:
+                    channel.send(Done(message.stream, message.start, failures=(broken,)))
+                else:
+                    _perform(channel, program, message, body)
+            elif isinstance(message, Begin):
+                try:
+                    broken = None
+                    program.begin(message)
+                except Exception as error:
+                    broken = pack(error)
+            elif isinstance(message, Stop):
+                return
+            del message, body  # hold nothing while waiting
+    except EOFError:
+        return  # the parent is gone
+    finally:
+        program.close()
+
+
+def _perform(channel: Channel, program: Program, task: Work, body: Any) -> None:
+    try:
+        items = channel.decode(body)
+    except Exception as error:
+        failure = pack(error, note=f"while unpickling the input of datapoint {task.start} in a worker")
+        channel.send(Done(task.stream, task.start, failures=(failure,)))
+        return
+    began = time.perf_counter()
+    outcome = program.run(task, items, channel)
+    done = Done(
+        task.stream,
+        task.start,
+        busy_s=time.perf_counter() - began,
+        failures=tuple(outcome.failures),
+        discards=outcome.discards,
+        ended=outcome.ended,
+        state=outcome.state,
+        loose=outcome.loose,
+    )
+    try:
+        channel.send(done, outcome.values)
+    except Exception:
+        channel.send(*_without_culprits(channel, done, outcome.values))
+
+
+def _without_culprits(channel: Channel, done: Done, values: list[Any]) -> tuple[Done, list[Any]]:
+    """The same results with failures in place of those that cannot be pickled."""
+    failures = list(done.failures)
+    kept = list(values)
+    for offset, value in enumerate(values):
+        try:
+            cloudpickle.dumps(value)
+        except Exception as error:
+            culprit = SerializationError(f"the datapoint cannot be sent home: {explain(value, 'it') or error}")
+            culprit.__cause__ = error
+            failures.append(pack(culprit, offset))
+            kept[offset] = None
+    return done._replace(failures=tuple(sorted(failures, key=lambda f: f.offset or 0))), kept
+
+
+def pack(error: BaseException, offset: int | None = None, note: str | None = None) -> Failure:
+    """An exception for the journey home.
+
+    It is pickled, and unpickled as a test: there are exceptions that survive the first and not the second. What does
+    not survive goes as text.
+    """
+    if note is not None:
+        error.add_note(note)
+    tb = error.__traceback__.tb_next if error.__traceback__ is not None else None  # without our own frame
+    text = "".join(traceback.format_exception(type(error), error, tb or error.__traceback__))
+    if len(text) > _TEXT_BYTES:
+        half = _TEXT_BYTES // 2
+        text = f"{text[:half]}\n... ({len(text) - 2 * half} characters left out) ...\n{text[-half:]}"
+    name = f"{type(error).__module__}.{type(error).__qualname__}".removeprefix("builtins.")
+    return Failure(_pickled(error), name, text, offset)
+
+
+def _pickled(error: BaseException) -> bytes | None:
+    if not isinstance(error, Exception):
+        return None  # KeyboardInterrupt and the like mean something else at home
+    try:
+        data = cloudpickle.dumps(error)
+        if len(data) > _TEXT_BYTES * 16 or type(pickle.loads(data)) is not type(error):
+            return None
+        return bytes(data)
+    except Exception:
+        return None
+
+
+def unpack(failure: Failure) -> Exception | None:
+    """The exception as it was, or None if it cannot be rebuilt here."""
+    if failure.pickled is None:
+        return None
+    try:
+        error = pickle.loads(failure.pickled)
+    except Exception:
+        return None
+    return error if isinstance(error, Exception) else None
