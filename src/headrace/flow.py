@@ -259,6 +259,8 @@ class DataFlow:
         runtime.entropy = body["seed"]
         runtime.loaded = seeds_set()
         runtime.place = runtime.owner = None
+        for flow in walk(self):
+            flow._runtime.passes = 0
         _restore(self, body["flow"])
 
     def __repr__(self) -> str:
@@ -528,6 +530,8 @@ def _assign_places(root: DataFlow) -> None:
 def _restore(flow: DataFlow, node: Node) -> None:
     """Hand out a saved tree: counters now, running passes when they are next begun."""
     runtime = flow._runtime
+    if node["passes"] < runtime.passes:
+        return  # the flow is read in two places, and this one has not been reached since it was restored itself
     runtime.passes = node["passes"]
     runtime.kept = {k: decode(v) for k, v in node.get("kept", {}).items()}
     runtime.restored = node

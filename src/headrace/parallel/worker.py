@@ -16,6 +16,7 @@ import cloudpickle
 
 from ..errors import SerializationError
 from .messages import Begin, Done, Failure, Ready, Stop, Work
+from .pickling import explain
 from .programs import Program
 
 if TYPE_CHECKING:
