@@ -29,13 +29,13 @@ import gc
 import inspect
 import os
 import weakref
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .errors import NoLengthError, NotReentrantError, StateError
-from .seeding import Place, fresh_entropy, global_seed, seeds_set
+from .seeding import Place, fresh_entropy, global_seed, seeds_set, shards_itself
 from .state import Input, Node, State, decode, difference, seal, snapshot, unseal
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Runtime:
         self.entropy: int | None = None
         self.restored: Node | None = None
         self.loaded = 0
-        self.rooted: tuple[int, tuple[int, ...]] | None = None
+        self.rooted: tuple[int, tuple[int, ...], tuple[int, int]] | None = None
         self.pool: Pool | None = None
         self.stream: Generator[Any, None, None] | None = None
         self.reset_in_pid: int | None = None
@@ -138,6 +138,10 @@ class DataFlow:
 
     reentrant: bool = True
     """Whether two iterators of this flow may be alive at the same time."""
+
+    elementwise: bool = False
+    """Whether shares of the inputs give shares of this flow. Under a runner with ``shard=True`` a share is taken by the
+    first flow, from the top, for which this does not hold: a source, or a flow that may do anything."""
 
     _seed: int | None = None
     _reads: Callable[[Any], Iterable[Any]] | None = None  # the user's own __iter__, where there is one
@@ -259,9 +263,8 @@ class DataFlow:
         runtime.entropy = body["seed"]
         runtime.loaded = seeds_set()
         runtime.place = runtime.owner = None
-        for flow in walk(self):
-            flow._runtime.passes = 0
-        _restore(self, body["flow"])
+        _restore([self], [body["flow"]])
+        runtime.restored = body["flow"]
 
     def __repr__(self) -> str:
         return "\n".join(_tree(self))
@@ -279,6 +282,18 @@ class DataFlow:
             elif _holds_flow(value):
                 found.extend(value)
         return tuple(found)
+
+    @property
+    def children(self) -> tuple[DataFlow, ...]:
+        """The flows below this one in the pipeline: its inputs, unless it runs copies of them elsewhere."""
+        return self.inputs
+
+    def reader(self, pass_index: int) -> Callable[[int], Any] | None:
+        """Random access to the datapoints of a pass, by their number in it; None where there is none.
+
+        What is under way in a parallel stage is saved as numbers where this exists, else as datapoints.
+        """
+        return None
 
     def run(self, source: Any, state: State) -> Generator[Any, None, None]:
         """One pass, as a generator.
@@ -336,15 +351,18 @@ class DataFlow:
             running = self._replay(state, self._reads)
         else:
             running = self.run(*_sources(state.inputs), state)
+        if state.place.share[1] > 1 and not self.elementwise:
+            running = _take_share(running, state)
         state.running = weakref.ref(running)
         return running, state
 
     def _make_state(self, runtime: Runtime, node: Node | None) -> State:
         saved: Node | None = node.get("run") if node is not None else None
         inputs = runtime.inputs
-        if inputs is None:
-            # In a pass of user code the inputs are opened by that code: what is restored waits on the flows.
-            nodes = node["inputs"] if node is not None and self._reads is None else [None] * len(self.inputs)
+        if self._reads is not None:
+            inputs = []  # they are opened by the user's code
+        elif inputs is None:
+            nodes = node["inputs"] if node is not None else [None] * len(self.inputs)
             inputs = [Input(f, n) for f, n in zip(self.inputs, nodes, strict=True)]
             if self.keeps:
                 runtime.inputs = inputs
@@ -352,14 +370,19 @@ class DataFlow:
         pass_index = saved["pass"] if saved is not None else runtime.passes
         runtime.passes = max(runtime.passes, pass_index + 1)
         state = State(runtime.place, pass_index, runtime.kept, inputs)
-        if saved is not None:
+        if node is not None and saved is not None:
             state.restore(saved)
+            state.inputs_at_begin = node.get("begin")
+        elif self._reads is not None:
+            state.inputs_at_begin = [snapshot(f, None) for f in self.inputs]
         return state
 
     def _replay(self, state: State, reads: Callable[[Any], Iterable[Any]]) -> Generator[Any, None, None]:
         """A pass of user code: counted, and resumed by reading as many datapoints again."""
-        state.inputs = []  # whatever is open below was opened by the user's code, which is begun anew on resuming
-        state.inputs_at_begin = [snapshot(f, None) for f in self.inputs]
+        if state.restored and state.inputs_at_begin is not None:
+            _restore(self.inputs, state.inputs_at_begin)
+            for flow, node in zip(self.inputs, state.inputs_at_begin, strict=True):
+                flow._runtime.restored = node  # for the user's code to begin from
         datapoints = iter(reads(self))
         for done in range(state.setdefault("count", 0)):
             if next(datapoints, state) is state:
@@ -466,17 +489,22 @@ def walk(flow: DataFlow) -> Iterator[DataFlow]:
         >>> [type(f).__name__ for f in hr.walk(flow)]
         ['DataFromList', 'BatchData']
     """
-    seen: set[int] = set()
+    return _post_order(flow, lambda f: f.children, set())
 
-    def visit(node: DataFlow) -> Iterator[DataFlow]:
-        if id(node) in seen:
-            return
-        seen.add(id(node))
-        for child in node.inputs:
-            yield from visit(child)
-        yield node
 
-    return visit(flow)
+def _read_here(flow: DataFlow) -> Iterator[DataFlow]:
+    """The same for the flows that this process reads: without what runs in the copies of a runner."""
+    return _post_order(flow, lambda f: f.inputs, set())
+
+
+def _post_order(
+    flow: DataFlow, below: Callable[[DataFlow], Sequence[DataFlow]], seen: set[int]
+) -> Iterator[DataFlow]:
+    if id(flow) not in seen:
+        seen.add(id(flow))
+        for child in below(flow):
+            yield from _post_order(child, below, seen)
+        yield flow
 
 
 def _start(flow: DataFlow) -> Generator[Any, None, None]:
@@ -488,26 +516,55 @@ def _start(flow: DataFlow) -> Generator[Any, None, None]:
     running, state = flow._begin()
     if not owned:
         owner = weakref.ref(state)
-        for below in walk(flow):
+        for below in _read_here(flow):
             below._runtime.owner = owner
     return running
 
 
-def plant(flow: DataFlow, seed: int, copy: tuple[int, ...]) -> None:
-    """Begin a shipped pipeline anew, in a worker: as the root of a tree of its own, all passes to come."""
-    for below in walk(flow):
+def _take_share(running: Generator[Any, None, None], state: State) -> Generator[Any, None, None]:
+    """Every n-th datapoint; all of them, if the user's code takes its share by itself."""
+    index, count = state.place.share
+    for datapoint in running:
+        turn = state.turn
+        state.turn += 1
+        if turn % count == index or shards_itself():
+            yield datapoint
+
+
+def flow_node(flow: DataFlow) -> Node:
+    """The saved form of a flow as it stands, without version and seed: what a runner's copy sends home."""
+    return snapshot(flow, _open(flow._runtime.live))
+
+
+def plant(
+    flow: DataFlow, seed: int, copy: tuple[int, ...], share: tuple[int, int], resume: Node | None = None
+) -> None:
+    """Begin a shipped pipeline anew, in a worker: as the root of a tree of its own, for all passes to come.
+
+    Args:
+        flow: the pipeline.
+        seed: of its random numbers.
+        copy: path of runner copies.
+        share: which share to take, and of how many.
+        resume: where to go on, as `flow_node` gave it; None: at the beginning.
+    """
+    for below in _read_here(flow):
         runtime = below._runtime
         runtime.passes, runtime.kept, runtime.inputs = 0, {}, None
         runtime.live = runtime.owner = runtime.restored = None
-    flow._runtime.rooted = (seed, copy)
+    flow._runtime.rooted = (seed, copy, share)
+    if resume is not None:
+        _restore([flow], [resume])
+        flow._runtime.restored = resume
 
 
 def _assign_places(root: DataFlow) -> None:
     """Number the flows of a pipeline, and tell each its seed."""
     runtime = root._runtime
     copy: tuple[int, ...] = ()
+    share = (0, 1)
     if runtime.rooted is not None:
-        seed, copy = runtime.rooted
+        seed, copy, share = runtime.rooted
     else:
         if runtime.entropy is None:
             runtime.entropy = fresh_entropy()
@@ -516,33 +573,37 @@ def _assign_places(root: DataFlow) -> None:
         seed = runtime.entropy if chosen is None else chosen
         if runtime.place is not None and _is_live(runtime):
             seed = runtime.place.seed
-    numbers = {id(f): n for n, f in enumerate(walk(root))}
+    numbers = {id(f): n for n, f in enumerate(_read_here(root))}
 
-    def assign(flow: DataFlow, seed: int) -> None:
+    def assign(flow: DataFlow, seed: int, share: tuple[int, int]) -> None:
         seed = flow._seed if flow._seed is not None else seed
-        flow._runtime.place = Place(seed, numbers[id(flow)], copy)
+        flow._runtime.place = Place(seed, numbers[id(flow)], copy, share)
         for child in flow.inputs:
-            assign(child, seed)
+            assign(child, seed, share if flow.elementwise else (0, 1))
 
-    assign(root, seed)
+    assign(root, seed, share)
 
 
-def _restore(flow: DataFlow, node: Node) -> None:
-    """Hand out a saved tree: counters now, running passes when they are next begun."""
-    runtime = flow._runtime
-    if node["passes"] < runtime.passes:
-        return  # the flow is read in two places, and this one has not been reached since it was restored itself
-    runtime.passes = node["passes"]
-    runtime.kept = {k: decode(v) for k, v in node.get("kept", {}).items()}
-    runtime.restored = node
-    runtime.live = None
-    runtime.inputs = None
-    if flow.keeps and flow._reads is None:  # they belong to the flow: whoever begins its next pass finds them
-        runtime.inputs = [Input(f, n) for f, n in zip(flow.inputs, node["inputs"], strict=True)]
-    for child, child_node in zip(flow.inputs, node["inputs"], strict=True):
-        _restore(child, child_node)
-        if flow._reads is None:
-            child._runtime.restored = None  # the Input of the pass above brings it
+def _restore(flows: Sequence[DataFlow], nodes: Sequence[Node]) -> None:
+    """Hand out saved trees: what outlives passes. The passes are brought by the inputs that read them."""
+    for flow in flows:
+        for below in _read_here(flow):
+            below._runtime.passes = 0
+
+    def restore(flow: DataFlow, node: Node) -> None:
+        runtime = flow._runtime
+        if node["passes"] < runtime.passes:
+            return  # the flow is read in two places, and this one was not reached again after an earlier resume
+        runtime.passes = node["passes"]
+        runtime.kept = {k: decode(v) for k, v in node.get("kept", {}).items()}
+        runtime.live = runtime.inputs = runtime.restored = None
+        if flow.keeps and flow._reads is None:
+            runtime.inputs = [Input(f, n) for f, n in zip(flow.inputs, node["inputs"], strict=True)]
+        for child, child_node in zip(flow.inputs, node["inputs"], strict=True):
+            restore(child, child_node)
+
+    for flow, node in zip(flows, nodes, strict=True):
+        restore(flow, node)
 
 
 def _open(ref: weakref.ref[State] | None) -> State | None:
@@ -567,7 +628,7 @@ def _sources(inputs: list[Input]) -> tuple[Any]:
 
 def _tree(flow: DataFlow) -> list[str]:
     lines = [f"{type(flow).__name__}({flow.describe()})"]
-    children = flow.inputs
+    children = flow.children
     for child in children:
         last = child is children[-1]
         first, *rest = _tree(child)
@@ -578,7 +639,7 @@ def _tree(flow: DataFlow) -> list[str]:
 
 def _fingerprint(flow: DataFlow) -> list[str]:
     lines = [flow.fingerprint()]
-    for child in flow.inputs:
+    for child in flow.children:
         lines.extend("  " + line for line in _fingerprint(child))
     return lines
 

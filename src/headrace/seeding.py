@@ -80,11 +80,18 @@ class Place:
         seed: the seed of the pipeline.
         number: post-order number of the flow in its pipeline (the first source is 0).
         copy: the path of runner copies this flow lives in, outermost first; empty outside of runners.
+        share: which share of the data this flow has to give, and of how many: see `DataFlow.elementwise`.
     """
 
     seed: int
     number: int
     copy: tuple[int, ...] = ()
+    share: tuple[int, int] = (0, 1)
+
+    def index_of(self, turn: int) -> int:
+        """The index in the whole pass of the datapoint that is number ``turn`` of this share."""
+        index, count = self.share
+        return turn * count + index
 
     def sequence(self, *key: int) -> np.random.SeedSequence:
         """The seed sequence for a point inside this flow, for example ``(pass_index,)``."""
@@ -138,6 +145,7 @@ class WorkerInfo:
 
 class _Where(threading.local):
     info: WorkerInfo | None = None
+    asked: bool = False
 
 
 _where = _Where()
@@ -154,9 +162,16 @@ def worker_info() -> WorkerInfo | None:
         >>> hr.worker_info() is None
         True
     """
+    _where.asked = True
     return _where.info
+
+
+def shards_itself() -> bool:
+    """Whether user code has asked `worker_info` since the copy began: then it takes its share by itself."""
+    return _where.asked
 
 
 def set_worker_info(info: WorkerInfo | None) -> None:
     """Said by the program of a runner when a copy begins a pass."""
     _where.info = info
+    _where.asked = False

@@ -43,6 +43,7 @@ class State(dict[str, Any]):
         inputs: the running inputs, one `Input` for each of ``flow.inputs``.
         restored: whether this pass goes on from a saved state.
         running: the generator of this pass.
+        inputs_at_begin: for user code, which is resumed by running it again: what it began from.
     """
 
     def __init__(self, place: Place, pass_index: int, kept: dict[str, Any], inputs: list[Input]):
@@ -52,6 +53,7 @@ class State(dict[str, Any]):
         self.kept = kept
         self.inputs = inputs
         self.restored = False
+        self.turn = 0  # datapoints seen by a flow that takes a share
         self.running: weakref.ref[Generator[Any, None, None]] | None = None
         self.inputs_at_begin: list[Node] | None = None
         self._rng: np.random.Generator | None = None
@@ -81,6 +83,8 @@ class State(dict[str, Any]):
     def snapshot(self) -> Node:
         """Plain data from which the pass can go on."""
         node: Node = {"pass": self.pass_index, "own": {k: _plain(v) for k, v in self.items()}}
+        if self.turn:
+            node["turn"] = self.turn
         if self._rng is not None:
             node["rng"] = _plain(self._rng.bit_generator.state)
         elif self._rng_saved is not None:
@@ -91,6 +95,7 @@ class State(dict[str, Any]):
         """Take over what `snapshot` gave."""
         self.update({k: decode(v) for k, v in node["own"].items()})
         self._rng_saved = decode(node.get("rng"))
+        self.turn = node.get("turn", 0)
         self.restored = True
 
 
@@ -122,7 +127,7 @@ class Input:
 
     def __init__(self, flow: DataFlow, node: Node | None = None):
         self.flow = flow
-        self._node = node
+        self._node = node if node is not None and "run" in node else None  # without a pass there is nothing to bring
         self._pinned: Node | None = None
         self._running: Generator[Any, None, None] | None = None
         self._state: weakref.ref[State] | None = None
@@ -134,6 +139,12 @@ class Input:
             running, state = self.flow._begin(node)
             self._running, self._state = running, weakref.ref(state)
         return running
+
+    @property
+    def pass_index(self) -> int:
+        """The pass of the input that was begun last, or is to be begun."""
+        state = self._state() if self._state is not None else None
+        return state.pass_index if state is not None else self.flow._runtime.passes
 
     def restart(self) -> None:
         """Leave the open pass, so that the next iteration begins a new one."""
@@ -166,10 +177,9 @@ def snapshot(flow: DataFlow, state: State | None) -> Node:
     if state is not None:
         node["run"] = state.snapshot()
     if state is not None and state.inputs_at_begin is not None:
-        node["inputs"] = state.inputs_at_begin
-    else:
-        inputs = state.inputs if state is not None else runtime.inputs
-        node["inputs"] = [i.snapshot() for i in inputs] if inputs else [snapshot(f, None) for f in flow.inputs]
+        node["begin"] = state.inputs_at_begin
+    inputs = state.inputs if state is not None else runtime.inputs
+    node["inputs"] = [i.snapshot() for i in inputs] if inputs else [snapshot(f, None) for f in flow.inputs]
     return node
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import array
 import dataclasses
+import math
 import threading
 import time
 from collections.abc import Generator
@@ -12,10 +14,10 @@ import numpy as np
 from tqdm import tqdm
 
 from .._checks import check_count
-from ..flow import ProxyDataFlow
+from ..flow import DataFlow, ProxyDataFlow
 from ..state import State
 
-__all__ = ["SpeedResult", "TestDataSpeed", "count_bytes"]
+__all__ = ["Measurement", "SpeedResult", "TestDataSpeed", "count_bytes"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,48 +110,9 @@ class TestDataSpeed(ProxyDataFlow):
             >>> hr.TestDataSpeed(hr.FakeData([(2,)], size=10)).start().complete
             False
         """
-        self.ds.reset_state()
-        now = time.perf_counter
-        latencies: list[float] = []
-        size = 0
-        with _Bar(total=self.warmup + self._size, unit="dp", leave=False) as bar:
-            shown, read = now(), 0
-            begin = last = now()
-            first_s = 0.0
-            for read, dp in enumerate(self.ds, 1):
-                arrived = now()
-                if read == 1:
-                    first_s = arrived - begin
-                if read > self.warmup:
-                    latencies.append(arrived - last)
-                    size += count_bytes(dp)
-                if arrived - shown > 0.1:
-                    bar.update(read - bar.n)
-                    shown = arrived
-                if read == self.warmup:
-                    begin = now()
-                if len(latencies) == self._size:
-                    break
-                last = now()
-            seconds = now() - begin
-            bar.update(read - bar.n)
-        if not latencies:
-            what = "is empty" if read == 0 else f"ended after {read} datapoints, within the warm-up of {self.warmup}"
-            raise ValueError(f"nothing to measure: the flow {what}")
-        p50, p90, p99, slowest = (float(p) for p in np.percentile(np.array(latencies) * 1e3, [50, 90, 99, 100]))
-        count = len(latencies)
-        return SpeedResult(
-            count=count,
-            seconds=seconds,
-            datapoints_per_s=count / seconds,
-            megabytes_per_s=size / seconds / 1e6,
-            first_s=first_s,
-            p50_ms=p50,
-            p90_ms=p90,
-            p99_ms=p99,
-            max_ms=slowest,
-            complete=count == self._size,
-        )
+        measurement = Measurement(self.ds, self._size, self.warmup)
+        measurement.run()
+        return measurement.result()
 
     def run(self, source: Any, state: State) -> Generator[Any, None, None]:
         """One pass; see `DataFlow.run`."""
@@ -165,6 +128,111 @@ class TestDataSpeed(ProxyDataFlow):
     def describe(self) -> str:
         """See `DataFlow.describe`."""
         return f"size={self._size}, warmup={self.warmup}"
+
+
+class Measurement:
+    """One measurement: `run` it, then ask for the `result`; there is one also after a run that was interrupted.
+
+    Args:
+        flow: what is measured.
+        size: how many datapoints at most; None: as many as there are.
+        warmup: how many are read before, unmeasured.
+        limit_s: how long to measure at most.
+        warmup_limit_s: how long to warm up at most.
+        quiet: whether there is no progress bar where stderr is no terminal.
+    """
+
+    def __init__(
+        self,
+        flow: DataFlow,
+        size: int | None,
+        warmup: int,
+        *,
+        limit_s: float = math.inf,
+        warmup_limit_s: float = math.inf,
+        quiet: bool = False,
+    ):
+        self._flow = flow
+        self._size = size
+        self.warmup = warmup
+        """How many datapoints the warm-up takes; once it has run, how many it took."""
+        self._limit_s = limit_s
+        self._warmup_limit_s = warmup_limit_s
+        self._quiet = quiet
+        self._latencies = array.array("d")  # seconds; eight bytes each, so that a long run stays small
+        self._read = 0
+        self._nbytes = 0
+        self._seconds = 0.0
+        self._first_s = 0.0
+        self._ended = False
+
+    def run(self) -> None:
+        """Read the flow, under a progress bar on stderr. Whatever the flow raises passes through."""
+        self._flow.reset_state()
+        now = time.perf_counter
+        latencies, nbytes, read, warming = self._latencies, 0, 0, self.warmup > 0
+        total = None if self._size is None else self.warmup + self._size
+        with _Bar(total=total, unit="dp", leave=False, disable=None if self._quiet else False) as bar:
+            shown = begin = last = arrived = now()
+            try:
+                for read, dp in enumerate(self._flow, 1):
+                    arrived = now()
+                    if read == 1:
+                        self._first_s = arrived - begin
+                    if not warming:
+                        latencies.append(arrived - last)
+                        nbytes += count_bytes(dp)
+                    if arrived - shown > 0.1:
+                        bar.update(read - bar.n)
+                        shown = arrived
+                    if warming:
+                        warming = read < self.warmup and arrived - begin < self._warmup_limit_s
+                        if not warming:
+                            self.warmup = read
+                            begin = arrived = now()
+                    elif len(latencies) == self._size or arrived - begin >= self._limit_s:
+                        break
+                    last = now()
+                else:
+                    self._ended = True
+                arrived = now()
+            finally:
+                self._read, self._nbytes, self._seconds = read, nbytes, arrived - begin
+            bar.update(read - bar.n)
+
+    @property
+    def ended_warming(self) -> bool:
+        """Whether the flow gave something, but ended in the warm-up."""
+        return self._ended and self._read > 0 and not self._latencies
+
+    def result(self) -> SpeedResult:
+        """The figures of the datapoints that were measured.
+
+        Raises:
+            ValueError: there were none: the flow is empty, or ended (or was interrupted) in the warm-up.
+        """
+        count = len(self._latencies)
+        if not count:
+            if not self._ended:
+                what = f"had given {self._read} datapoints when it was interrupted, all within the warm-up"
+            elif self.ended_warming:
+                what = f"ended after {self._read} datapoints, within the warm-up of {self.warmup}"
+            else:
+                what = "is empty"
+            raise ValueError(f"nothing to measure: the flow {what}")
+        p50, p90, p99, slowest = (float(p) * 1e3 for p in np.percentile(self._latencies, [50, 90, 99, 100]))
+        return SpeedResult(
+            count=count,
+            seconds=self._seconds,
+            datapoints_per_s=count / self._seconds,
+            megabytes_per_s=self._nbytes / self._seconds / 1e6,
+            first_s=self._first_s,
+            p50_ms=p50,
+            p90_ms=p90,
+            p99_ms=p99,
+            max_ms=slowest,
+            complete=not self._ended,
+        )
 
 
 class _Bar(tqdm):  # type: ignore[misc]

@@ -28,28 +28,23 @@ failure that is not to be skipped, Ctrl-C in the middle): the pool is closed too
 
 from __future__ import annotations
 
-import itertools
 import logging
 import time
 from collections.abc import Generator, Iterator
-from typing import Any, NoReturn
+from typing import Any
 
-from ..errors import DataFlowTerminated, RemoteTraceback, SerializationError, WorkerDied, WorkerError
-from ..stacking import stack_datapoints
-from ..state import Cursor, Input, State
+from ..errors import DataFlowTerminated, RemoteTraceback, WorkerDied, WorkerError
+from ..state import State
 from .ledger import Ledger, Task
 from .messages import Begin, Done, Failure, Ready
 from .pace import Pace
-from .pickling import explain
 from .pool import Pool, Worker
 from .transports.base import Event
 from .worker import pack, unpack
 
-__all__ = ["BatchConversation", "Conversation", "CopyConversation", "MapConversation"]
+__all__ = ["Conversation", "logger", "span"]
 
 logger = logging.getLogger("headrace")
-
-MAX_RETRIES = 3
 
 
 class Conversation:
@@ -59,23 +54,25 @@ class Conversation:
         pool: the workers.
         pace: sizes of tasks.
         name: of the flow, for messages.
-        state: of the pass.
+        state: of the pass; held here, so that it lives as long as the pass does.
         ordered: whether results keep the order of their tasks.
+        max_retries: how many workers may die on one datapoint.
     """
 
-    def __init__(self, pool: Pool, pace: Pace, name: str, state: State, *, ordered: bool):
+    def __init__(self, pool: Pool, pace: Pace, name: str, state: State, *, ordered: bool, max_retries: int):
         self._pool = pool
         self._pace = pace
         self._name = name
         self._state = state
+        self._max_retries = max_retries
         self._ledger = Ledger(pool.next_stream(), ordered=ordered)
         self._failed_starts = 0
-        for worker in pool.workers.values():
-            pool.begin(worker, self._begin(worker))
 
     def run(self) -> Generator[Any, None, None]:
         """Deliver until the end of the stream."""
         try:
+            for worker in self._pool.workers.values():
+                self._greet(worker)
             yield from self._results()
         except GeneratorExit:
             self._pool.next_stream()
@@ -100,12 +97,12 @@ class Conversation:
             elif self._over():
                 return
             else:
-                self._receive(None)
+                self._receive(self._patience_s())
 
     # -- what differs
 
-    def _begin(self, worker: Worker) -> Begin:
-        """What a worker is told at the beginning of the pass."""
+    def _greet(self, worker: Worker) -> None:
+        """Tell a worker that a pass begins."""
         raise NotImplementedError("mapping and replicating differ here")
 
     def _fill(self) -> None:
@@ -120,13 +117,17 @@ class Conversation:
         """The values of a row."""
         raise NotImplementedError("mapping and replicating differ here")
 
-    def _take(self, worker: Worker, task: Task, done: Done, values: list[Any]) -> None:
+    def _take(self, worker: Worker, task: Task, done: Done, values: list[Any], nbytes: int) -> None:
         """Results have come in."""
         raise NotImplementedError("mapping and replicating differ here")
 
-    def _lost(self, worker: Worker, tasks: list[Task], cause: str) -> None:
-        """A worker is dead and replaced; these rows were its."""
+    def _lost(self, dead: Worker, tasks: list[Task], cause: str) -> None:
+        """A worker is dead; these rows of this conversation were its."""
         raise NotImplementedError("mapping and replicating differ here")
+
+    def _patience_s(self) -> float | None:
+        """How long to wait for something to happen; None: as long as it takes."""
+        return None
 
     # -- what comes in
 
@@ -141,45 +142,45 @@ class Conversation:
 
     def _welcome(self, worker: Worker, ready: Ready) -> None:
         if ready.failure is not None:
-            self._fail(ready.failure, f"while {worker.name} was starting")
+            raise self._rebuilt(ready.failure, f"while {worker.name} was starting")
         self._failed_starts = 0
         self._pool.welcome(worker)
 
     def _answer(self, worker: Worker, done: Done, event: Event) -> None:
-        task = worker.tasks.popleft()
+        task = worker.answered()
         if done.stream != self._ledger.stream:  # of a pass that was left
             self._pool.drop(worker, event.body)
             return
         try:
             values = self._pool.decode(worker, event.body) or []
         except Exception as error:
-            note = f"while unpickling the results of datapoint {task.index} from {worker.name}"
+            note = f"while unpickling the results of datapoint {task.first} from {worker.name}"
             done, values = done._replace(failures=(pack(error, note=note),)), []
+        nbytes = getattr(event.body, "nbytes", 0)
         if values:
-            self._pace.worked(task.count, done.busy_s, getattr(event.body, "nbytes", 0))
-        self._take(worker, task, done, values)
+            self._pace.worked(task.count, done.busy_s, nbytes)
+        self._take(worker, task, done, values, nbytes)
 
     def _bury(self, worker: Worker) -> None:
+        """A worker is dead: start another one in its place, and say so, unless it was told to leave."""
         tasks = [task for task in worker.tasks if task.stream == self._ledger.stream]
-        name, started = worker.name, worker.ready
-        cause = self._pool.bury(worker)
-        if not started:
+        cause = f"{worker.name} {self._pool.bury(worker)}"
+        if worker.retired and not tasks:
+            return
+        if not worker.ready:
             self._failed_starts += 1
-            if self._failed_starts > MAX_RETRIES:
-                raise WorkerDied(f"{self._name}: {name} {cause} while starting, {self._failed_starts} times in a row")
-        held = f"datapoints {', '.join(_span(t) for t in tasks)}" if tasks else "no datapoints"
-        logger.warning("%s: %s %s; it held %s; it is replaced", self._name, name, cause, held)
-        replacement = self._pool.start(worker.slot)
-        self._pool.begin(replacement, self._begin(replacement))
-        self._lost(replacement, tasks, f"{name} {cause}")
+            if self._failed_starts > self._max_retries:
+                raise WorkerDied(f"{self._name}: {cause} while starting, {self._failed_starts} times in a row")
+        held = f"datapoints {', '.join(span(t) for t in tasks)}" if tasks else "no datapoints"
+        logger.warning("%s: %s; it held %s; it is replaced", self._name, cause, held)
+        self._lost(worker, tasks, cause)
+        if not worker.retired:
+            self._greet(self._pool.start(worker.slot))
 
     # -- what goes wrong
 
-    def _fail(self, failure: Failure, where: str) -> NoReturn:
-        """Raise what went wrong in a worker: as it was there, if it can be rebuilt here."""
-        raise self._rebuilt(failure, where)
-
     def _rebuilt(self, failure: Failure, where: str) -> Exception:
+        """What went wrong in a worker: as it was there, if it can be rebuilt here."""
         error = unpack(failure)
         if error is None:
             error = WorkerError(f"{failure.type_name} in a worker cannot be rebuilt here:\n{failure.text}")
@@ -188,230 +189,10 @@ class Conversation:
         error.add_note(f"headrace: raised in {self._name}, {where}")
         return error
 
-
-class MapConversation(Conversation):
-    """Distribute the datapoints of an input.
-
-    Args:
-        pool, pace, name, state, ordered: see `Conversation`.
-        source: the input.
-        endless: whether to begin the next pass of the input when one ends.
-    """
-
-    def __init__(
-        self,
-        pool: Pool,
-        pace: Pace,
-        name: str,
-        state: State,
-        source: Input,
-        *,
-        ordered: bool,
-        endless: bool,
-    ):
-        self._source = source
-        self._endless = endless
-        self._iterator: Iterator[Any] | None = None
-        self._ended = False
-        self._source_error: Exception | None = None
-        self._pass_offset = 0
-        self._first = 0
-        super().__init__(pool, pace, name, state, ordered=ordered)
-
-    def _begin(self, worker: Worker) -> Begin:
-        place = self._state.place
-        return Begin(self._ledger.stream, place.seed, place.number, place.copy, self._state.pass_index, worker.number)
-
-    def _fill(self) -> None:
-        began = time.perf_counter()
-        while worker := self._roomiest():
-            if self._ledger.waiting:
-                self._give(worker, self._ledger.waiting.popleft())
-                continue
-            count = self._pace.next_size(self._ledger.in_flight)
-            if self._ended or count <= 0:
-                return
-            task = self._pull(count)
-            if task is None:
-                return
-            self._give(worker, task)
-            # A slow input must not keep the consumer from results that are there.
-            if time.perf_counter() - began > 1e-3:
-                self._receive(0)
-                if self._ledger.has_ready:
-                    return
-                began = time.perf_counter()
-
-    def _roomiest(self) -> Worker | None:
-        worker = min(self._pool.workers.values(), key=lambda w: len(w.tasks))
-        return worker if len(worker.tasks) < self._pace.depth else None
-
-    def _pull(self, count: int) -> Task | None:
-        items: list[Any] = []
-        try:
-            while not items:
-                if self._iterator is None:
-                    self._iterator = iter(self._source)
-                items.extend(itertools.islice(self._iterator, count))
-                if len(items) < count:
-                    empty = self._first == 0 and not items
-                    self._ended = not self._endless or empty
-                    if self._ended:
-                        break
-                    task = self._open(items) if items else None
-                    self._iterator, self._first = None, 0
-                    self._pass_offset += 1
-                    if task is not None:
-                        return task
-        except Exception as error:
-            # What the input gave before it failed is delivered before the failure is.
-            self._ended, self._source_error = True, error
-        return self._open(items) if items else None
-
-    def _open(self, items: list[Any]) -> Task:
-        task = self._ledger.open(items, len(items), self._state.pass_index + self._pass_offset, self._first)
-        self._first += len(items)
-        return task
-
-    def _give(self, worker: Worker, task: Task) -> None:
-        try:
-            self._pool.give(worker, task)
-        except Exception as error:
-            if task.count > 1:
-                self._ledger.put_back(task, 1)
-                return
-            assert task.items is not None
-            where = explain(task.items[0], "it") or str(error)
-            culprit = SerializationError(f"the datapoint cannot be sent to a worker: {where}")
-            culprit.__cause__ = error
-            self._ledger.complete(task, [None], (pack(culprit, 0),))
-
-    def _over(self) -> bool:
-        if not self._ended or len(self._ledger):
-            return False
-        if self._source_error is not None:
-            raise self._source_error
-        return True
-
-    def _take(self, worker: Worker, task: Task, done: Done, values: list[Any]) -> None:
-        if any(failure.offset is None for failure in done.failures) and task.count > 1:
-            self._ledger.put_back(task, 1)  # to find out which datapoint it was
-            return
-        task.discards, task.loose = done.discards, done.loose
-        failures = tuple(f if f.offset is not None else f._replace(offset=0) for f in done.failures)
-        self._ledger.complete(task, values or [None] * task.count, failures)
-
-    def _lost(self, worker: Worker, tasks: list[Task], cause: str) -> None:
-        for task in reversed(tasks):
-            if task is tasks[0]:  # the one it died on
-                task.attempts += 1
-                if task.attempts > MAX_RETRIES:
-                    error = WorkerDied(f"datapoint {_span(task)} has ended {task.attempts} workers; the last: {cause}")
-                    self._ledger.complete(task, [None] * task.count, (pack(error, 0),))
-                    continue
-                self._ledger.put_back(task, 1)
-            else:
-                self._ledger.put_back(task, task.count)
-
-    @staticmethod
-    def _where(task: Task, offset: int) -> str:
-        return f"{task.worker}, datapoint {task.first + offset} of pass {task.pass_index}"
-
-    def _deliver(self, task: Task) -> Iterator[Any]:
-        assert task.values is not None
-        if not task.failures and not task.discards:
-            yield from Cursor(task.values).iterator
-            return
-        failures = {failure.offset: failure for failure in task.failures}
-        for offset, value in enumerate(task.values):
-            if offset in failures:
-                self._fail(failures[offset], self._where(task, offset))
-            if value is not None:
-                yield value
+    def _begin(self, worker: Worker, **copy: Any) -> Begin:
+        return Begin(self._ledger.stream, self._state.place, self._state.pass_index, worker.number, **copy)
 
 
-class BatchConversation(MapConversation):
-    """Distribute the datapoints of an input, and deliver batches.
-
-    Args:
-        pool, pace, name, state, source, ordered, endless: see `MapConversation`.
-        batch_size: datapoints in a batch.
-        remainder: whether the last, shorter batch is delivered.
-    """
-
-    def __init__(self, *args: Any, batch_size: int, remainder: bool, **kwargs: Any):
-        self._batch_size = batch_size
-        self._remainder = remainder
-        self._held: list[Any] = []  # results that came one by one
-        super().__init__(*args, **kwargs)
-
-    def _results(self) -> Iterator[Any]:
-        yield from super()._results()
-        if self._held and self._remainder:
-            yield stack_datapoints(self._held)
-
-    def _deliver(self, task: Task) -> Iterator[Any]:
-        if not task.loose and not task.failures:
-            yield from super()._deliver(task)
-            return
-        for value in super()._deliver(task):
-            self._held.append(value)
-            if len(self._held) == self._batch_size:
-                batch = stack_datapoints(self._held)
-                self._held.clear()
-                yield batch
-
-
-class CopyConversation(Conversation):
-    """Run copies of a flow. A task asks one copy for its next datapoints; the rows come as they are done.
-
-    Args:
-        pool, pace, name, state: see `Conversation`.
-    """
-
-    def __init__(self, pool: Pool, pace: Pace, name: str, state: State):
-        self._running = {worker.slot for worker in pool.workers.values()}
-        super().__init__(pool, pace, name, state, ordered=False)
-
-    def _begin(self, worker: Worker) -> Begin:
-        place = self._state.place
-        copy = (*place.copy, worker.slot)
-        return Begin(self._ledger.stream, place.seed, place.number, copy, self._state.pass_index, worker.number)
-
-    def _fill(self) -> None:
-        while (count := self._pace.next_size(self._ledger.in_flight)) > 0:
-            workers = [w for w in self._pool.workers.values() if w.slot in self._running]
-            if not workers:
-                return
-            worker = min(workers, key=lambda w: len(w.tasks))
-            if len(worker.tasks) >= self._pace.depth:
-                return
-            self._pool.give(worker, self._ledger.open(None, count))
-
-    def _over(self) -> bool:
-        return not self._running
-
-    def _take(self, worker: Worker, task: Task, done: Done, values: list[Any]) -> None:
-        if done.ended:
-            self._running.discard(worker.slot)
-        failures = tuple(f if f.offset is not None else f._replace(offset=0) for f in done.failures)
-        self._ledger.complete(task, values or [None] * len(failures), failures)
-
-    def _lost(self, worker: Worker, tasks: list[Task], cause: str) -> None:
-        raise WorkerDied(f"{self._name}: {cause}")
-
-    def _deliver(self, task: Task) -> Iterator[Any]:
-        assert task.values is not None
-        failures = {failure.offset: failure for failure in task.failures}
-        if not failures:
-            yield from Cursor(task.values).iterator
-            return
-        for offset, value in enumerate(task.values):
-            if offset in failures:
-                self._fail(failures[offset], task.worker)
-            yield value
-
-
-def _span(task: Task) -> str:
+def span(task: Task) -> str:
     """The datapoints of a row, for people."""
     return str(task.first) if task.count == 1 else f"{task.first}-{task.first + task.count - 1}"

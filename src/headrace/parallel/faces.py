@@ -15,7 +15,15 @@ from .transports.memory import MemoryTransport
 from .transports.pipe import PipeTransport
 from .transports.zmq import ZmqTransport
 
-__all__ = ["Default", "ParallelFlow", "check_choice", "check_start_method", "process_pool", "thread_pool"]
+__all__ = [
+    "Default",
+    "ParallelFlow",
+    "check_choice",
+    "check_seconds",
+    "check_start_method",
+    "process_pool",
+    "thread_pool",
+]
 
 
 class Default(int):
@@ -83,6 +91,20 @@ def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> Any:
     if not any(value is c or (isinstance(c, str) and value == c) for c in choices):
         raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
     return value
+
+
+def check_seconds(name: str, value: Any) -> float:
+    """``value`` as a positive number of seconds.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is not positive.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds, got {type(value).__name__}: {value!r}")
+    if not value > 0:
+        raise ValueError(f"{name} must be positive, got {value}")
+    return float(value)
 
 
 def check_start_method(value: str | None) -> str | None:

@@ -1,7 +1,8 @@
 """The ledger: the one table of what was handed out and what came back.
 
 A row is a `Task`: some consecutive datapoints, who works on them, how often that went wrong, and the results. Order,
-exactly-once, retries, backpressure and the saved state are all views of this table; workers own nothing.
+exactly-once, retries, backpressure (by count and by bytes) and the saved state are all views of this table; workers
+own nothing.
 
 ::
 
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from .messages import Failure
@@ -30,16 +32,17 @@ class Task:
         index: number of its first datapoint there; the key of the row.
         count: how many datapoints.
         items: the datapoints; None for a runner's, which come from the copy.
-        pass_index: pass of the input that they are from.
+        pass_index: pass of the input that they are from; of a runner's row: the number of the copy.
         first: number of the first one in that pass.
         attempts: how many workers have died on it.
         worker: who works, or has worked, on it, for people.
-        sent_at: when it was sent to a worker (`time.monotonic`).
         values: the results, once there: one for each datapoint, or one for each batch of them.
         failures: datapoints that failed.
         discards: how many values are None because the function said so.
         loose: see `Done`.
-        taken: how many values the consumer has been given.
+        nbytes: size of the results.
+        state: where a runner's copy stands after these values, if it has said so.
+        ended: whether a runner's copy has come to its end.
     """
 
     stream: int
@@ -50,11 +53,13 @@ class Task:
     first: int
     attempts: int = 0
     worker: str = ""
-    sent_at: float = 0.0
     values: list[Any] | None = None
     failures: tuple[Failure, ...] = ()
     discards: int = 0
     loose: bool = False
+    nbytes: int = 0
+    state: Any = None
+    ended: bool = False
 
     def split(self, size: int) -> list[Task]:
         """The same datapoints as tasks of at most ``size``."""
@@ -70,6 +75,11 @@ class Task:
             for at in range(0, self.count, size)
         ]
 
+    def rest(self, taken: int) -> Task:
+        """The same without its first ``taken`` datapoints."""
+        items = self.items[taken:] if self.items is not None else None
+        return dataclasses.replace(self, first=self.first + taken, items=items, count=self.count - taken)
+
 
 class Ledger:
     """The table of one conversation.
@@ -83,9 +93,17 @@ class Ledger:
         self.stream = stream
         self.ordered = ordered
         self.waiting: collections.deque[Task] = collections.deque()
-        """Rows to be given to a worker, again."""
+        """Rows to be given to a worker, again or after a resume."""
         self.in_flight = 0
         """Datapoints that are in the table."""
+        self.done_items = 0
+        """How many of them have results."""
+        self.done_bytes = 0
+        """The size of these results."""
+        self.delivering: Task | None = None
+        """The row whose values the consumer is being given."""
+        self.taken: Callable[[], int] = int
+        """How many datapoints of that row it has been given."""
         self._rows: dict[int, Task] = {}
         self._done: collections.deque[Task] = collections.deque()
         self._next_index = 0  # of the next row to open
@@ -109,19 +127,18 @@ class Ledger:
         self._rows.update((piece.index, piece) for piece in pieces)
         self.waiting.extendleft(reversed(pieces))
 
-    def complete(self, task: Task, values: list[Any], failures: tuple[Failure, ...] = ()) -> None:
+    def discard(self, task: Task) -> None:
+        """Take a row out again that no datapoints were lost with."""
+        del self._rows[task.index]
+        self.in_flight -= task.count
+
+    def complete(self, task: Task, values: list[Any], failures: tuple[Failure, ...] = (), nbytes: int = 0) -> None:
         """The results of a row have come."""
-        task.values = values
-        task.failures = failures
+        task.values, task.failures, task.nbytes = values, failures, nbytes
+        self.done_items += task.count
+        self.done_bytes += nbytes
         if not self.ordered:
             self._done.append(task)
-
-    def next_ready(self) -> Task | None:
-        """The row to be delivered now, if its results are there. It stays in the table until `close`."""
-        if not self.ordered:
-            return self._done.popleft() if self._done else None
-        task = self._rows.get(self._next_delivery)
-        return task if task is not None and task.values is not None else None
 
     @property
     def has_ready(self) -> bool:
@@ -131,12 +148,26 @@ class Ledger:
         task = self._rows.get(self._next_delivery)
         return task is not None and task.values is not None
 
+    def next_ready(self) -> Task | None:
+        """The row to be delivered now, if its results are there. It stays in the table until `close`."""
+        if not self.has_ready:
+            return None
+        task = self._rows[self._next_delivery] if self.ordered else self._done.popleft()
+        self.delivering, self.taken = task, int
+        return task
+
     def close(self, task: Task) -> None:
         """The consumer has all of this row."""
         del self._rows[task.index]
+        self.delivering = None
         self.in_flight -= task.count
+        self.done_items -= task.count
+        self.done_bytes -= task.nbytes
         self._next_delivery = task.index + task.count
 
-    def rows(self) -> list[Task]:
-        """All rows, in the order of their datapoints."""
-        return [self._rows[index] for index in sorted(self._rows)]
+    def undelivered(self) -> list[Task]:
+        """All that the consumer has not been given, in the order of the datapoints."""
+        rows = [self._rows[index] for index in sorted(self._rows)]
+        if self.delivering is not None:
+            rows = [row.rest(self.taken()) if row is self.delivering else row for row in rows]
+        return [row for row in rows if row.count > 0]

@@ -11,9 +11,10 @@ from ..flow import as_flow
 from ..mapping import MapFunction
 from ..seeding import check_seed
 from ..state import State
-from .engine import BatchConversation, MapConversation
-from .faces import Default, ParallelFlow, check_choice, check_start_method, process_pool, thread_pool
+from .distribute import BatchConversation, MapConversation
+from .faces import Default, ParallelFlow, check_choice, check_seconds, check_start_method, process_pool, thread_pool
 from .pace import Pace
+from .policy import Errors, OnError, OnErrorChoice, check_max_errors, check_on_error
 from .pool import Pool
 from .programs import MapAndBatchProgram, MapProgram
 
@@ -31,6 +32,12 @@ BUFFER_SIZE = Default(200)
 class _Mapper(ParallelFlow):
     """What the mappers share; the arguments are explained at `MultiProcessMapDataZMQ`."""
 
+    item_timeout_s: float | None = None
+    max_items_per_worker: int | None = None
+    buffer_bytes: int | None = None
+    max_retries: int = 3
+    elementwise = True
+
     def __init__(
         self,
         ds: Any,
@@ -39,6 +46,8 @@ class _Mapper(ParallelFlow):
         buffer_size: int,
         strict: bool,
         ordered: bool,
+        on_error: OnErrorChoice,
+        max_errors: int | float | None,
         seed: int | None,
     ):
         self.ds = as_flow(ds)
@@ -49,23 +58,63 @@ class _Mapper(ParallelFlow):
         self.buffer_size = check_count("buffer_size", buffer_size)
         self.strict = check_choice("strict", strict, (True, False))
         self.ordered = check_choice("ordered", ordered, (True, False))
+        self.on_error = check_on_error(on_error)
+        self.max_errors = check_max_errors(max_errors, self.on_error)
         self._seed = check_seed(seed)
 
     def __len__(self) -> int:
         return len(self.ds)
 
+    @property
+    def errors(self) -> Errors:
+        """The datapoints of the current (or last) pass that failed and were skipped or replaced."""
+        errors: Errors = self.__dict__.setdefault("_errors", Errors())
+        return errors
+
     def run(self, source: Any, state: State) -> Generator[Any, None, None]:
         """One pass; see `DataFlow.run`."""
-        pace = Pace(self._workers, self.buffer_size, elastic=self._elastic)
-        return MapConversation(
-            self._pool(),
-            pace,
-            type(self).__name__,
-            state,
-            source,
-            ordered=self.ordered,
-            endless=not self.strict,
-        ).run()
+        return MapConversation(self._pool(), self._pace(), type(self).__name__, state, source, **self._how(state)).run()
+
+    def _pace(self) -> Pace:
+        return Pace(
+            self._workers,
+            self.buffer_size,
+            elastic=self._elastic,
+            limit_bytes=self.buffer_bytes,
+            single=self.item_timeout_s is not None,
+        )
+
+    def _how(self, state: State) -> dict[str, Any]:
+        """The arguments of `MapConversation` that all mappers give."""
+        self._errors = Errors()
+        if "errors" in state:
+            self._errors.restore(state["errors"])
+        state["errors"] = self._errors
+        length = known_length(self.ds) if self.strict else None
+        return {
+            "ordered": self.ordered,
+            "max_retries": self.max_retries,
+            "endless": not self.strict,
+            "on_error": OnError(self.on_error, self.max_errors, length, self._errors, type(self).__name__),
+            "item_timeout_s": self.item_timeout_s,
+            "max_items": self.max_items_per_worker,
+        }
+
+    def _limits(
+        self,
+        item_timeout_s: float | None,
+        max_items_per_worker: int | None,
+        buffer_bytes: int | None,
+        max_retries: int,
+    ) -> None:
+        """Check what only processes can honour."""
+        if item_timeout_s is not None:
+            self.item_timeout_s = check_seconds("item_timeout_s", item_timeout_s)
+        if max_items_per_worker is not None:
+            self.max_items_per_worker = check_count("max_items_per_worker", max_items_per_worker)
+        if buffer_bytes is not None:
+            self.buffer_bytes = check_count("buffer_bytes", buffer_bytes)
+        self.max_retries = check_count("max_retries", max_retries)
 
     def fingerprint(self) -> str:
         """See `DataFlow.fingerprint`: another number or kind of workers, or buffer, makes no difference."""
@@ -90,6 +139,16 @@ class MultiProcessMapDataZMQ(_Mapper):
         strict: whether a pass ends when the input's does (default, unlike tensorpack's). False: an endless stream over
             passes of the input.
         ordered: whether results keep the order of the input; if not, they come as they are done.
+        on_error: what happens to a datapoint that fails: ``"raise"`` its exception, ``"skip"`` it, or call a function
+            with the exception, whose result takes its place (None: nothing does). What failed is listed in ``errors``.
+        max_errors: how many bad datapoints of a pass are too many (`TooManyErrors`): a count, or a fraction of the
+            pass; default: any number.
+        item_timeout_s: kill a worker that is busy with one datapoint for so long, log its Python stack, and treat the
+            datapoint as failed with `ItemTimeoutError`. Default: a slow datapoint is never an error.
+        max_items_per_worker: replace a worker after so many datapoints, without losing any: for functions that leak.
+        buffer_bytes: the most bytes of results between workers and consumer, as far as the sizes seen so far tell; one
+            datapoint always fits. Default: 64 MiB, or two datapoints for each worker if that is more.
+        max_retries: how many workers may die on one datapoint before it counts as failed, with `WorkerDied`.
         seed: fixes the random numbers of this flow and those below it; see `seed`.
         start_method: ``"forkserver"``, ``"spawn"`` or ``"fork"``; default: what ``multiprocessing.set_start_method``
             was given, else ``"forkserver"``, which is safe beside threads and needs no ``__main__`` guard.
@@ -100,7 +159,7 @@ class MultiProcessMapDataZMQ(_Mapper):
     Raises:
         TypeError, ValueError: at construction, for arguments of a wrong type or value.
         SerializationError: the function, a datapoint or a result cannot be pickled; names the part at fault.
-        WorkerDied: a datapoint has ended more than three workers in a row.
+        WorkerDied: a datapoint has ended ``max_retries`` workers in a row.
         Exception: what the function or the input raised, with the worker's traceback as its cause and a note that
             names the datapoint.
 
@@ -122,12 +181,19 @@ class MultiProcessMapDataZMQ(_Mapper):
         buffer_size: int = BUFFER_SIZE,
         strict: bool = True,
         ordered: bool = True,
+        on_error: OnErrorChoice = "raise",
+        max_errors: int | float | None = None,
+        item_timeout_s: float | None = None,
+        max_items_per_worker: int | None = None,
+        buffer_bytes: int | None = None,
+        max_retries: int = 3,
         seed: int | None = None,
         start_method: str | None = None,
     ):
-        super().__init__(ds, ("num_proc", num_proc), map_func, buffer_size, strict, ordered, seed)
+        super().__init__(ds, ("num_proc", num_proc), map_func, buffer_size, strict, ordered, on_error, max_errors, seed)
         self.num_proc = self._workers
         self.start_method = check_start_method(start_method)
+        self._limits(item_timeout_s, max_items_per_worker, buffer_bytes, max_retries)
 
     def _make_pool(self) -> Pool:
         program = MapProgram(self._function, in_process=True)
@@ -150,6 +216,8 @@ class MultiThreadMapData(_Mapper):
         buffer_size: see `MultiProcessMapDataZMQ`.
         strict: see `MultiProcessMapDataZMQ`.
         ordered: see `MultiProcessMapDataZMQ`.
+        on_error: see `MultiProcessMapDataZMQ`.
+        max_errors: see `MultiProcessMapDataZMQ`.
         seed: see `MultiProcessMapDataZMQ`.
 
     Order and integrity: as `MultiProcessMapDataZMQ`.
@@ -176,9 +244,13 @@ class MultiThreadMapData(_Mapper):
         buffer_size: int = BUFFER_SIZE,
         strict: bool = True,
         ordered: bool = True,
+        on_error: OnErrorChoice = "raise",
+        max_errors: int | float | None = None,
         seed: int | None = None,
     ):
-        super().__init__(ds, ("num_thread", num_thread), map_func, buffer_size, strict, ordered, seed)
+        super().__init__(
+            ds, ("num_thread", num_thread), map_func, buffer_size, strict, ordered, on_error, max_errors, seed
+        )
         self.num_thread = self._workers
 
     def _make_pool(self) -> Pool:
@@ -201,6 +273,12 @@ class MultiProcessMapAndBatchDataZMQ(_Mapper):
         remainder: whether the last, shorter batch of a pass is delivered; if not, it is dropped, as by `BatchData`.
         strict: see `MultiProcessMapDataZMQ`. Upstream is always endless.
         ordered: whether batches keep the order of the input.
+        on_error: see `MultiProcessMapDataZMQ`; it is the datapoint that is skipped, not its batch.
+        max_errors: see `MultiProcessMapDataZMQ`.
+        item_timeout_s: see `MultiProcessMapDataZMQ`; for a whole batch first, then for each of its datapoints.
+        max_items_per_worker: see `MultiProcessMapDataZMQ`.
+        buffer_bytes: see `MultiProcessMapDataZMQ`.
+        max_retries: see `MultiProcessMapDataZMQ`.
         seed: see `MultiProcessMapDataZMQ`.
         start_method: see `MultiProcessMapDataZMQ`.
 
@@ -232,15 +310,22 @@ class MultiProcessMapAndBatchDataZMQ(_Mapper):
         remainder: bool = False,
         strict: bool = True,
         ordered: bool = True,
+        on_error: OnErrorChoice = "raise",
+        max_errors: int | float | None = None,
+        item_timeout_s: float | None = None,
+        max_items_per_worker: int | None = None,
+        buffer_bytes: int | None = None,
+        max_retries: int = 3,
         seed: int | None = None,
         start_method: str | None = None,
     ):
         self.batch_size = check_count("batch_size", batch_size)
         size = 3 * self.batch_size * check_count("num_proc", num_proc) if buffer_size is None else buffer_size
-        super().__init__(ds, ("num_proc", num_proc), map_func, size, strict, ordered, seed)
+        super().__init__(ds, ("num_proc", num_proc), map_func, size, strict, ordered, on_error, max_errors, seed)
         self.num_proc = self._workers
         self.remainder = check_choice("remainder", remainder, (True, False))
         self.start_method = check_start_method(start_method)
+        self._limits(item_timeout_s, max_items_per_worker, buffer_bytes, max_retries)
         if self.buffer_size < self.batch_size:
             raise ValueError(f"buffer_size must hold a batch of {self.batch_size} datapoints, got {self.buffer_size}")
         length = known_length(self.ds)
@@ -260,18 +345,26 @@ class MultiProcessMapAndBatchDataZMQ(_Mapper):
 
     def run(self, source: Any, state: State) -> Generator[Any, None, None]:
         """One pass; see `DataFlow.run`."""
-        pace = Pace(self._workers, self.buffer_size, elastic=False, grain=self.batch_size)
         return BatchConversation(
             self._pool(),
-            pace,
+            self._pace(),
             type(self).__name__,
             state,
             source,
-            ordered=self.ordered,
-            endless=not self.strict,
             batch_size=self.batch_size,
             remainder=self.remainder,
+            **self._how(state),
         ).run()
+
+    def _pace(self) -> Pace:
+        return Pace(
+            self._workers,
+            self.buffer_size,
+            elastic=False,
+            limit_bytes=self.buffer_bytes,
+            grain=self.batch_size,
+            single=self.item_timeout_s is not None,
+        )
 
     def fingerprint(self) -> str:
         """See `DataFlow.fingerprint`."""

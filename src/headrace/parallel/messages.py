@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from ..seeding import Place
+
 __all__ = ["Begin", "Done", "Failure", "Message", "Ready", "Stop", "Work"]
 
 
@@ -21,21 +23,21 @@ class Begin(NamedTuple):
 
     Attributes:
         stream: number of the conversation; Works of any other are skipped.
-        seed: seed of the pipeline.
-        number: post-order number of the flow, see `Place`.
-        copy: path of runner copies around this one.
+        place: of the flow.
         pass_index: number of the pass.
         worker: number of the worker this is said to.
-        resume: what a runner's copy goes on from; None at its beginning.
+        copy: which copy of a runner this worker is from now on, and of how many.
+        resume: where that copy goes on, as `flow_node` gave it; None: at its beginning.
+        skip: how many datapoints after that are not wanted.
     """
 
     stream: int
-    seed: int
-    number: int
-    copy: tuple[int, ...]
+    place: Place
     pass_index: int
     worker: int
+    copy: tuple[int, int] = (0, 1)
     resume: Any = None
+    skip: int = 0
 
 
 class Work(NamedTuple):
@@ -92,9 +94,10 @@ class Done(NamedTuple):
         failures: datapoints that failed; their values are None, and not discards.
         discards: how many values are None because the function said so.
         skipped: the pass was given up before the task's turn; there are no values.
-        ended: the copy of a runner has come to the end of its pass.
+        ended: the copy of a runner has come to its end.
         state: where that copy stands after these values.
         loose: map-and-batch: the values are single results, not batches.
+        digest: of the first datapoints of a runner's copy, once.
     """
 
     stream: int
@@ -106,6 +109,7 @@ class Done(NamedTuple):
     ended: bool = False
     state: Any = None
     loose: bool = False
+    digest: bytes | None = None
 
 
 Message = Begin | Work | Stop | Ready | Done

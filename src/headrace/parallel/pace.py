@@ -8,11 +8,14 @@ worker's queue, another one cannot take.
 
 from __future__ import annotations
 
+from .ledger import Ledger
+
 __all__ = ["Pace"]
 
 _TASK_S = 1e-3
 _TASK_BYTES = 1 << 20
 _TASK_ITEMS = 1 << 13
+_BUFFER_BYTES = 64 << 20
 
 
 class Pace:
@@ -22,27 +25,43 @@ class Pace:
         workers: how many there are.
         limit: the most datapoints in flight.
         elastic: whether tiny datapoints may exceed ``limit``, because nobody has chosen it.
+        limit_bytes: the most bytes of results in flight, as far as sizes seen so far tell; one datapoint always
+            fits. None: 64 MiB, but at least two tasks for each worker.
         grain: tasks have a multiple of so many datapoints.
+        single: one task is one grain.
     """
 
-    def __init__(self, workers: int, limit: int, *, elastic: bool, grain: int = 1):
+    def __init__(
+        self,
+        workers: int,
+        limit: int,
+        *,
+        elastic: bool,
+        limit_bytes: int | None = None,
+        grain: int = 1,
+        single: bool = False,
+    ):
         self._workers = workers
         self._limit = max(limit, grain)
         self._elastic = elastic
+        self._limit_bytes = limit_bytes
         self._grain = grain
+        self._single = single
         self._item_s: float | None = None
         self._item_bytes = 0.0
+        self._largest_bytes = 0.0
         self._away_s = 0.0
         self._size = 1
 
     def worked(self, items: int, busy_s: float, nbytes: int) -> None:
         """A task of ``items`` datapoints has come back, with ``nbytes`` of results."""
-        item_s = busy_s / items
+        item_s, item_bytes = busy_s / items, nbytes / items
         if self._item_s is None:
-            self._item_s, self._item_bytes = item_s, nbytes / items
+            self._item_s, self._item_bytes = item_s, item_bytes
         else:
             self._item_s += 0.2 * (item_s - self._item_s)
-            self._item_bytes += 0.2 * (nbytes / items - self._item_bytes)
+            self._item_bytes += 0.2 * (item_bytes - self._item_bytes)
+        self._largest_bytes = max(item_bytes, 0.99 * self._largest_bytes)
         wanted = min(_TASK_S / max(self._item_s, 1e-9), _TASK_BYTES / max(self._item_bytes, 1.0), _TASK_ITEMS)
         # At most double: one lucky measurement must not put a second of work into one task.
         self._size = max(1, min(int(wanted), 2 * self._size))
@@ -51,31 +70,47 @@ class Pace:
         """The consumer came back after so long; the longest absence counts, and is slowly forgotten."""
         self._away_s = max(seconds, 0.95 * self._away_s)
 
-    def next_size(self, in_flight: int) -> int:
-        """Datapoints for the next task, now that so many are in flight; 0: wait."""
-        count = min(self.size, self.window - in_flight)
+    def next_size(self, ledger: Ledger) -> int:
+        """Datapoints for the next task, as the table stands; 0: wait."""
+        count = min(self._task_size, self._window - ledger.in_flight, self._room_in_bytes(ledger))
         return count - count % self._grain
-
-    @property
-    def size(self) -> int:
-        """Datapoints of a task."""
-        size = self._size
-        if not self._elastic:
-            size = min(size, max(1, self._limit // (2 * self._workers)))
-        return max(1, size // self._grain) * self._grain
-
-    @property
-    def window(self) -> int:
-        """The most datapoints in flight now."""
-        if not self._elastic:
-            return self._limit
-        return max(self._limit, self.depth * self._workers * self.size if self._size > 1 else 0)
 
     @property
     def depth(self) -> int:
         """The most tasks one worker may hold: the one at work, the next one, and what bridges the absence."""
         if self._item_s is None:
             return 2
-        task_s = self.size * max(self._item_s, 1e-7)
+        task_s = self._task_size * max(self._item_s, 1e-7)
         bridge = 1.5 * self._away_s / task_s
-        return 2 + int(min(bridge, self._limit / (self.size * self._workers)))
+        return 2 + int(min(bridge, self._limit / (self._task_size * self._workers)))
+
+    @property
+    def _task_size(self) -> int:
+        if self._single:
+            return self._grain
+        size = self._size
+        if not self._elastic:
+            size = min(size, max(1, self._limit // (2 * self._workers)))
+        return max(1, size // self._grain) * self._grain
+
+    @property
+    def _window(self) -> int:
+        if not self._elastic or self._size == 1:
+            return self._limit
+        return max(self._limit, self.depth * self._workers * self._task_size)
+
+    def _room_in_bytes(self, ledger: Ledger) -> int:
+        """Datapoints whose results fit into the byte budget beside those that are there and those to be expected."""
+        if ledger.in_flight == 0:
+            return self._task_size if self._limit_bytes is None or self._largest_bytes else self._grain
+        if self._limit_bytes is None:
+            if ledger.in_flight < 2 * self._workers * self._grain:
+                return self._task_size
+            budget = _BUFFER_BYTES
+        else:
+            if not self._largest_bytes:
+                return 0  # the first result tells how large they are
+            budget = self._limit_bytes
+        item_bytes = max(self._largest_bytes, 1.0)
+        expected = (ledger.in_flight - ledger.done_items) * item_bytes
+        return max(0, int((budget - ledger.done_bytes - expected) / item_bytes))

@@ -20,7 +20,7 @@ from typing import Any
 
 from .executors.base import Executor, Handle
 from .ledger import Task
-from .messages import Begin, Message, Ready, Stop, Work
+from .messages import Message, Ready, Stop, Work
 from .programs import Program
 from .transports.base import Event, Transport
 
@@ -37,6 +37,9 @@ class Worker:
         slot: which place in the pool it fills; under a runner, which copy it is.
         tasks: what it holds, in the order in which it will answer.
         ready: whether it has started.
+        given: how many datapoints it has been given.
+        busy_since: when it came to the task it is at (`time.monotonic`).
+        retired: it was told to leave.
     """
 
     def __init__(self, number: int, slot: int):
@@ -44,6 +47,9 @@ class Worker:
         self.slot = slot
         self.tasks: collections.deque[Task] = collections.deque()
         self.ready = False
+        self.given = 0
+        self.busy_since = 0.0
+        self.retired = False
         self.handle: Handle
         self.outbox: list[tuple[Message, Any]] = []  # until it is ready
 
@@ -51,6 +57,11 @@ class Worker:
     def name(self) -> str:
         """For people."""
         return f"worker {self.slot} ({self.handle.name})"
+
+    def answered(self) -> Task:
+        """It is done with its first task."""
+        self.busy_since = time.monotonic()
+        return self.tasks.popleft()
 
 
 class Pool:
@@ -98,10 +109,6 @@ class Pool:
         self._executor.signal.set(self.stream)
         return self.stream
 
-    def begin(self, worker: Worker, begin: Begin) -> None:
-        """Tell a worker about a pass."""
-        self._post(worker, begin, None)
-
     def give(self, worker: Worker, task: Task) -> None:
         """Give a task to a worker. Raises what pickling the items raises; then it was not given."""
         work = Work(task.stream, task.index, task.count, task.pass_index, task.first)
@@ -110,7 +117,9 @@ class Pool:
         else:
             worker.outbox.append((work, task.items))
         task.worker = worker.name
-        task.sent_at = time.monotonic()
+        worker.given += task.count
+        if not worker.tasks:
+            worker.busy_since = time.monotonic()
         worker.tasks.append(task)
 
     def receive(self, timeout_s: float | None) -> list[tuple[Worker, Event]]:
@@ -120,6 +129,7 @@ class Pool:
     def welcome(self, worker: Worker) -> None:
         """A worker is ready: send what has waited for that."""
         worker.ready = True
+        worker.busy_since = time.monotonic()
         outbox, worker.outbox = worker.outbox, []
         for message, body in outbox:
             self._transport.send(worker.number, message, body)
@@ -138,6 +148,25 @@ class Pool:
         self._transport.remove(worker.number)
         return worker.handle.cause()
 
+    def end(self, worker: Worker) -> None:
+        """Kill a worker, and forget it."""
+        worker.handle.kill(True)
+        worker.handle.ended(_KILL_S)
+        self.bury(worker)
+
+    def retire(self, worker: Worker) -> Worker:
+        """Have a worker leave when it is done with what it holds; another one takes its slot, and is returned."""
+        worker.retired = True
+        self.post(worker, Stop())
+        return self.start(worker.slot)
+
+    def post(self, worker: Worker, message: Message) -> None:
+        """Say something to a worker, now or when it has started."""
+        if worker.ready:
+            self._transport.send(worker.number, message, None)
+        else:
+            worker.outbox.append((message, None))
+
     def close(self) -> None:
         """End all workers, see the module. Does nothing the second time."""
         if self.closed or os.getpid() != self._pid:
@@ -146,7 +175,7 @@ class Pool:
         with contextlib.suppress(Exception):
             self._executor.signal.set(-1)
         for worker in self.workers.values():
-            self._post(worker, Stop(), None)
+            self.post(worker, Stop())
         self._wait_for_all(_ASK_S)
         for hard, patience_s in ((False, _TERMINATE_S), (True, _KILL_S)):
             for worker in self.workers.values():
@@ -165,9 +194,3 @@ class Pool:
                     self.welcome(worker)
                 else:
                     self.drop(worker, event.body)
-
-    def _post(self, worker: Worker, message: Message, body: Any) -> None:
-        if worker.ready:
-            self._transport.send(worker.number, message, body)
-        else:
-            worker.outbox.append((message, body))

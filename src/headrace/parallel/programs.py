@@ -11,13 +11,16 @@ all passes.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import itertools
+import pickle
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ..flow import DataFlow, plant
+from ..flow import DataFlow, flow_node, plant
 from ..mapping import MapFunction
 from ..seeding import Place, WorkerInfo, seed_globals, set_worker_info
 from ..stacking import stack_datapoints
@@ -39,6 +42,7 @@ class Outcome:
     ended: bool = False
     state: Any = None
     loose: bool = False
+    digest: bytes | None = None
 
 
 class Program(Protocol):
@@ -81,6 +85,10 @@ def collect(results: Iterator[Any], outcome: Outcome, *, may_exit: bool) -> None
             outcome.values.append(None)
 
 
+_DIGESTED = 4
+"""So many first datapoints are compared between copies."""
+
+
 class MapProgram:
     """Apply a function to each datapoint.
 
@@ -99,10 +107,10 @@ class MapProgram:
 
     def begin(self, begin: Begin) -> None:
         """See `Program`."""
-        self._place = Place(begin.seed, begin.number, begin.copy)
+        self._place = begin.place
         self._call_of_pass.clear()
         if self._in_process:
-            seed_globals(self._place.sequence(begin.pass_index, begin.stream, begin.worker))
+            seed_globals(begin.place.sequence(begin.pass_index, begin.stream, begin.worker))
 
     def run(self, task: Work, items: list[Any], channel: Channel) -> Outcome:
         """See `Program`."""
@@ -115,13 +123,13 @@ class MapProgram:
     def _results(self, task: Work, items: list[Any]) -> Iterator[Any]:
         if not self._function.wants_rng:
             return map(self._call, items)
+        assert self._place is not None
         call = self._call_of_pass.get(task.pass_index)
         if call is None:
-            assert self._place is not None
             key = self._place.item_key(task.pass_index)
             call = self._function.bind_rng(key, private=self._in_process)
             self._call_of_pass = {task.pass_index: call}
-        return map(call, items, itertools.count(task.first))
+        return map(call, items, map(self._place.index_of, itertools.count(task.first)))
 
     def close(self) -> None:
         """See `Program`."""
@@ -163,38 +171,47 @@ class ReplicateProgram:
 
     Args:
         flows: the flow, for processes, each of which has its own by the journey; or one flow for each thread.
-        copies: how many copies there are.
-        shard: whether a pass ends when the copy does; if not, it begins again, for ever.
+        shard: whether a copy gives its share of one pass and ends; if not, it runs pass after pass, for ever.
         in_process: whether the copy lives in a process of its own.
     """
 
-    def __init__(self, flows: Sequence[DataFlow], copies: int, *, shard: bool, in_process: bool):
+    def __init__(self, flows: Sequence[DataFlow], *, shard: bool, in_process: bool):
         self.subject, self.subject_name = flows[0], "ds"
         self._flows = flows
-        self._copies = copies
         self._shard = shard
         self._in_process = in_process
-        self._flow: DataFlow | None = None
+        self._flow = flows[0]
         self._stream: Iterator[Any] = iter(())
         self._ended = False
+        self._first: list[bytes] | None = []  # digests of the first datapoints, until they are sent
+        self._state_cost_s = 0.0
+        self._state_at = 0.0
 
     def begin(self, begin: Begin) -> None:
         """See `Program`."""
         self._stream = iter(())  # drops the generator of the pass that was left, if any
-        index = begin.copy[-1]
-        flow = self._flow = self._flows[index % len(self._flows)]
-        sequence = Place(begin.seed, begin.number, begin.copy).sequence(begin.pass_index)
+        index, count = begin.copy
+        self._flow = self._flows[index % len(self._flows)]
+        own = dataclasses.replace(begin.place, copy=(*begin.place.copy, index)).sequence(begin.pass_index)
         if self._in_process:
-            seed_globals(sequence)
-        seed = int(sequence.generate_state(1, np.uint64)[0])
-        set_worker_info(WorkerInfo(index, self._copies, seed, begin.pass_index))
-        plant(flow, begin.seed, (*begin.copy, begin.pass_index))
+            seed_globals(own)
+        info = WorkerInfo(index, count, int(own.generate_state(1, np.uint64)[0]), begin.pass_index)
+        set_worker_info(info)
+        # All shares are of one and the same pass, so they have its random numbers; other copies have their own.
+        path = (begin.pass_index,) if self._shard else (index, begin.pass_index)
+        share = (index, count) if self._shard else (0, 1)
+        plant(self._flow, begin.place.seed, (*begin.place.copy, *path), share, begin.resume)
         self._ended = False
-        self._stream = self._datapoints(flow)
+        self._first = [] if begin.resume is None and begin.skip == 0 and not self._shard else None
+        self._state_at = 0.0
+        self._stream = self._datapoints(self._flow, resumed=begin.resume is not None)
+        for _ in itertools.islice(self._stream, begin.skip):
+            pass
 
-    def _datapoints(self, flow: DataFlow) -> Iterator[Any]:
+    def _datapoints(self, flow: DataFlow, resumed: bool) -> Iterator[Any]:
         while True:
-            empty = True
+            empty = not resumed  # what is left of a resumed pass may be nothing
+            resumed = False
             for datapoint in flow:
                 empty = False
                 yield datapoint
@@ -207,10 +224,35 @@ class ReplicateProgram:
         outcome = Outcome([])
         collect(itertools.islice(self._stream, task.size), outcome, may_exit=self._in_process)
         outcome.ended = self._ended or bool(outcome.failures)
+        outcome.state = self._state()
+        outcome.digest = self._digest(outcome)
         return outcome
+
+    def _state(self) -> Any:
+        """Where the copy stands now; None if finding that out would cost more than a fiftieth of the time."""
+        now = time.perf_counter()
+        if self._ended or now - self._state_at < 50 * self._state_cost_s:
+            return None
+        node = flow_node(self._flow)
+        self._state_at = time.perf_counter()
+        self._state_cost_s = self._state_at - now
+        return node
+
+    def _digest(self, outcome: Outcome) -> bytes | None:
+        if self._first is None:
+            return None
+        for value in outcome.values[: _DIGESTED - len(self._first)]:
+            try:
+                self._first.append(hashlib.blake2b(pickle.dumps(value, 5), digest_size=16).digest())
+            except Exception:
+                self._first.append(b"?")  # what cannot be pickled is reported where it is sent
+        if len(self._first) < _DIGESTED and not outcome.ended:
+            return None
+        digest = hashlib.blake2b(b"".join(self._first), digest_size=16).digest() if self._first else None
+        self._first = None
+        return digest
 
     def close(self) -> None:
         """See `Program`."""
         self._stream = iter(())
-        if self._flow is not None:
-            self._flow.close()
+        self._flow.close()

@@ -11,11 +11,11 @@ from .._deprecation import renamed
 from ..flow import DataFlow, as_flow
 from ..seeding import check_seed
 from ..state import State
-from .engine import CopyConversation
 from .faces import Default, ParallelFlow, check_choice, check_start_method, process_pool, thread_pool
 from .pace import Pace
 from .pool import Pool
 from .programs import ReplicateProgram
+from .replicate import Copies, CopyConversation
 
 __all__ = [
     "MultiProcessPrefetchData",
@@ -33,6 +33,9 @@ HWM = Default(50)
 class _Runner(ParallelFlow):
     """What the runners share; see `MultiProcessRunnerZMQ`."""
 
+    keeps = True
+    max_retries: int = 3
+
     def __init__(self, ds: DataFlow, copies: int, limit: int, elastic: bool, shard: bool, seed: int | None):
         self.ds = ds
         self._copies = copies
@@ -43,6 +46,11 @@ class _Runner(ParallelFlow):
 
     @property
     def inputs(self) -> tuple[DataFlow, ...]:
+        """None: it is the copies that are read, elsewhere. So the flow is not reset in this process either."""
+        return ()
+
+    @property
+    def children(self) -> tuple[DataFlow, ...]:
         """The flow that is copied."""
         return (self.ds,)
 
@@ -50,7 +58,7 @@ class _Runner(ParallelFlow):
         return len(self.ds)
 
     def _program(self, flows: Sequence[DataFlow], *, in_process: bool) -> ReplicateProgram:
-        return ReplicateProgram(flows, self._copies, shard=self.shard, in_process=in_process)
+        return ReplicateProgram(flows, shard=self.shard, in_process=in_process)
 
     def run(self, source: Any, state: State) -> Generator[Any, None, None]:
         """One pass; see `DataFlow.run`.
@@ -64,16 +72,33 @@ class _Runner(ParallelFlow):
         runtime = self._runtime
         stream, runtime.stream = runtime.stream, None
         if stream is None or runtime.pool is None or runtime.pool.closed:
-            pool = self._pool()
-            pace = Pace(self._copies, self._limit, elastic=self._elastic)
-            stream = CopyConversation(pool, pace, type(self).__name__, state).run()
+            stream = self._open_stream(state)
+        done = state.get("done", 0)
+        state["done"] = _Count(state.kept["copies"], done)
         try:
-            yield from itertools.islice(stream, length)
+            yield from itertools.islice(stream, None if length is None else length - done)
         except BaseException:
+            state.kept.pop("copies", None)
             stream.close()
             raise
-        if not self.shard:
+        if self.shard:
+            del state.kept["copies"]
+        else:
             runtime.stream = stream
+
+    def _open_stream(self, state: State) -> Generator[Any, None, None]:
+        copies = Copies(self._copies, shard=self.shard, pass_index=state.pass_index, saved=state.kept.get("copies"))
+        state.kept["copies"] = copies
+        pace = Pace(self._copies, self._limit, elastic=self._elastic)
+        return CopyConversation(
+            self._pool(),
+            pace,
+            type(self).__name__,
+            state,
+            max_retries=self.max_retries,
+            copies=copies,
+            shard=self.shard,
+        ).run()
 
     def close(self) -> None:
         """End the workers now. A new pass starts new ones."""
@@ -81,10 +106,22 @@ class _Runner(ParallelFlow):
         stream, self._runtime.stream = self._runtime.stream, None
         if stream is not None:
             stream.close()
+            self._runtime.kept.pop("copies", None)
 
     def fingerprint(self) -> str:
-        """See `DataFlow.fingerprint`: what the copies deliver depends on how many they are."""
-        return f"Runner(copies={self._copies}, shard={self.shard})"
+        """See `DataFlow.fingerprint`: another number or kind of workers makes no difference."""
+        return f"Runner(shard={self.shard})"
+
+
+class _Count:
+    """How many datapoints of a pass the consumer has been given, read off the table of copies when it is saved."""
+
+    def __init__(self, copies: Copies, done: int):
+        self._copies = copies
+        self._base = copies.total - done
+
+    def snapshot(self) -> int:
+        return self._copies.total - self._base
 
 
 class MultiProcessRunnerZMQ(_Runner):
@@ -98,20 +135,23 @@ class MultiProcessRunnerZMQ(_Runner):
         num_proc: number of copies, at least 1.
         hwm: the most datapoints that each copy may be ahead of the consumer. If it is not given, tiny datapoints may
             be more.
-        shard: False: the copies are independent, and each runs the flow for ever. True: each copy gives its share
-            (see `worker_info`), and the pass ends when all have ended.
+        shard: False: the copies are independent, and each runs the flow for ever. True: each copy gives its share of
+            one and the same pass, and the pass ends when all have ended. The share is taken at the sources, or where
+            the flow does something that needs all datapoints; a flow that asks `worker_info` takes it by itself.
+        max_retries: how many workers may die on one copy, in a row and without giving anything.
         seed: fixes the random numbers of the copies (each has its own) and of flows below.
         start_method: see `MultiProcessMapDataZMQ`.
 
     Order and integrity: one copy keeps the order; several are merged as they come. **Without** ``shard``, the copies
     are *identical* flows: shuffle them, or each gives the same datapoints. A pass is ``len(ds)`` datapoints (endless
     if the flow has no length), of which some may be duplicates and others missing: statistically, not exactly, one
-    pass of the data. A pass that is left early starts afresh.
+    pass of the data. A pass that is left early starts afresh. A worker that dies is replaced, and its copy goes on
+    after the last datapoint that came from it (a flow without state by replaying so many).
 
     Raises:
         TypeError, ValueError: at construction, for arguments of a wrong type or value.
         SerializationError: the flow or a datapoint cannot be pickled; names the part at fault.
-        WorkerDied: a worker was killed or left unasked.
+        WorkerDied: a copy has ended ``max_retries`` workers in a row.
         Exception: what the flow raised, with the worker's traceback as its cause.
 
     Example:
@@ -130,6 +170,7 @@ class MultiProcessRunnerZMQ(_Runner):
         hwm: int = HWM,
         *,
         shard: bool = False,
+        max_retries: int = 3,
         seed: int | None = None,
         start_method: str | None = None,
     ):
@@ -138,6 +179,7 @@ class MultiProcessRunnerZMQ(_Runner):
         elastic = isinstance(hwm, Default)
         super().__init__(as_flow(ds), self.num_proc, self.hwm * self.num_proc, elastic, shard, seed)
         self.start_method = check_start_method(start_method)
+        self.max_retries = check_count("max_retries", max_retries)
 
     def _make_pool(self) -> Pool:
         return process_pool(self._program([self.ds], in_process=True), self.num_proc, self.start_method)
@@ -151,6 +193,7 @@ class MultiProcessRunner(_Runner):
         num_prefetch: the most datapoints that all copies together may be ahead of the consumer (at least one each).
         num_proc: number of copies, at least 1.
         shard: see `MultiProcessRunnerZMQ`.
+        max_retries: see `MultiProcessRunnerZMQ`.
         seed: see `MultiProcessRunnerZMQ`.
         start_method: see `MultiProcessRunnerZMQ`.
 
@@ -172,6 +215,7 @@ class MultiProcessRunner(_Runner):
         num_proc: int,
         *,
         shard: bool = False,
+        max_retries: int = 3,
         seed: int | None = None,
         start_method: str | None = None,
     ):
@@ -179,6 +223,7 @@ class MultiProcessRunner(_Runner):
         self.num_proc = check_count("num_proc", num_proc)
         super().__init__(as_flow(ds), self.num_proc, max(self.num_prefetch, self.num_proc), False, shard, seed)
         self.start_method = check_start_method(start_method)
+        self.max_retries = check_count("max_retries", max_retries)
 
     def _make_pool(self) -> Pool:
         program = self._program([self.ds], in_process=True)

@@ -89,6 +89,7 @@ def _perform(channel: Channel, program: Program, task: Work, body: Any) -> None:
         ended=outcome.ended,
         state=outcome.state,
         loose=outcome.loose,
+        digest=outcome.digest,
     )
     try:
         channel.send(done, outcome.values)

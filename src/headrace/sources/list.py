@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from ..flow import DataFlow
+from ..seeding import Place
 from ..state import Cursor, State
 
 __all__ = ["DataFromList"]
@@ -47,10 +48,24 @@ class DataFromList(DataFlow):
 
     def run(self, source: None, state: State) -> Generator[Any, None, None]:
         """One pass; see `DataFlow.run`."""
-        count = len(self.lst)
-        order = state.generator().permutation(count).tolist() if self.shuffle else range(count)
+        order = self._order(state.place, state.pass_index)
         cursor = state["position"] = Cursor(order, state.get("position", 0))
         yield from map(self.lst.__getitem__, cursor.iterator)
+
+    def reader(self, pass_index: int) -> Callable[[int], Any] | None:
+        """See `DataFlow.reader`."""
+        place = self._runtime.place
+        if place is None or place.share[1] > 1:
+            return None
+        order = self._order(place, pass_index)
+        return lambda number: self.lst[order[number]]
+
+    def _order(self, place: Place, pass_index: int) -> list[int] | range:
+        count = len(self.lst)
+        if not self.shuffle:
+            return range(count)
+        order: list[int] = place.generator(pass_index).permutation(count).tolist()
+        return order
 
     def describe(self) -> str:
         """See `DataFlow.describe`."""

@@ -43,6 +43,8 @@ class BatchData(ProxyDataFlow):
         [array([3], dtype=int32), array([0.125], dtype=float32)]
     """
 
+    elementwise = True
+
     def __init__(self, ds: Any, batch_size: int, remainder: bool = False, use_list: bool = False):
         super().__init__(ds)
         self.batch_size = check_count("batch_size", batch_size)

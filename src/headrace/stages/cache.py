@@ -44,6 +44,8 @@ class CacheData(ProxyDataFlow):
 
     keeps = True
 
+    elementwise = True
+
     def __init__(self, ds: Any, shuffle: bool = False):
         super().__init__(ds)
         self.shuffle = bool(shuffle)

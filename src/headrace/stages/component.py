@@ -33,6 +33,8 @@ class MapDataComponent(ProxyDataFlow):
         [[10, 'a'], [20, 'b']]
     """
 
+    elementwise = True
+
     def __init__(self, ds: Any, func: Callable[..., Any], index: Any = 0):
         super().__init__(ds)
         self._function = MapFunction(func)
@@ -53,7 +55,7 @@ class MapDataComponent(ProxyDataFlow):
                 raise TypeError(f"MapDataComponent needs list, tuple or dict datapoints, got {type(dp).__name__}")
             number = state["index"]
             state["index"] = number + 1
-            component = call(dp[index], number)
+            component = call(dp[index], state.place.index_of(number))
             if component is not None:
                 result = dict(dp) if isinstance(dp, dict) else list(dp)
                 result[index] = component

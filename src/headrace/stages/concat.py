@@ -29,6 +29,8 @@ class ConcatData(DataFlow):
         [1, 2, 3]
     """
 
+    elementwise = True
+
     def __init__(self, df_lists: Any):
         self.df_lists = check_flows(df_lists)
 

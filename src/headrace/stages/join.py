@@ -33,6 +33,8 @@ class JoinData(DataFlow):
         [['a', 1], ['b', 2]]
     """
 
+    elementwise = True
+
     def __init__(self, df_lists: Any):
         self.df_lists = check_flows(df_lists)
 

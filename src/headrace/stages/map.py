@@ -32,6 +32,8 @@ class MapData(ProxyDataFlow):
         [3, 7]
     """
 
+    elementwise = True
+
     def __init__(self, ds: Any, func: Callable[..., Any]):
         super().__init__(ds)
         self._function = MapFunction(func)
@@ -44,7 +46,7 @@ class MapData(ProxyDataFlow):
             for dp in source:
                 index = state.get("index", 0)
                 state["index"] = index + 1
-                result = call(dp, index)
+                result = call(dp, state.place.index_of(index))
                 if result is not None:
                     yield result
         else:

@@ -39,6 +39,8 @@ class PrintData(ProxyDataFlow):
           [1] str 'cat'
     """
 
+    elementwise = True
+
     def __init__(self, ds: Any, num: int = 1, name: str | None = None, max_depth: int = 3, max_list: int = 3):
         super().__init__(ds)
         self.num = check_count("num", num, least=0)

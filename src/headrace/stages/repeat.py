@@ -33,6 +33,8 @@ class RepeatedData(ProxyDataFlow):
         [1, 2, 1, 2, 1, 2]
     """
 
+    elementwise = True
+
     def __init__(self, ds: Any, num: int):
         super().__init__(ds)
         self.num = check_count("num (-1: for ever)", num, least=-1)

@@ -31,6 +31,8 @@ class RepeatedDataPoint(ProxyDataFlow):
         [1, 1, 2, 2]
     """
 
+    elementwise = True
+
     def __init__(self, ds: Any, num: int):
         super().__init__(ds)
         self.num = check_count("num", num)

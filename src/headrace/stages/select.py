@@ -32,6 +32,8 @@ class SelectComponent(ProxyDataFlow):
         [[2]]
     """
 
+    elementwise = True
+
     def __init__(self, ds: Any, idxs: Iterable[Any]):
         super().__init__(ds)
         if isinstance(idxs, (str, bytes)) or not isinstance(idxs, Iterable):

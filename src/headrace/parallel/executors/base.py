@@ -35,6 +35,9 @@ class Handle(Protocol):
     def cause(self) -> str:
         """How a worker that is gone has ended, for people: ``killed by SIGKILL``. Gives its last resources back."""
 
+    def stack(self) -> str:
+        """Where the worker is at the moment: its Python stacks, as text."""
+
     def kill(self, hard: bool) -> None:
         """Make it end (`hard`: without asking), if that can be done at all."""
 

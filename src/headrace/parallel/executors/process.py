@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import faulthandler
 import mmap
 import multiprocessing
 import os
@@ -24,6 +25,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -39,6 +41,8 @@ __all__ = ["START_METHODS", "ProcessExecutor", "default_start_method"]
 START_METHODS = ("forkserver", "spawn", "fork")
 
 _PR_SET_PDEATHSIG = 1
+_STACK_SIGNAL = signal.SIGRTMIN + 7
+_STACK_S = 1.0
 
 
 def default_start_method() -> str:
@@ -65,9 +69,11 @@ class ProcessHandle:
     Args:
         pid: of the worker.
         reap: waits for it, which is over, and gives its status as ``os.waitpid`` does; None if nobody knows.
+        stack_fd: where it writes its stack when it gets the signal `_STACK_SIGNAL`.
     """
 
-    def __init__(self, pid: int, reap: Callable[[], int | None]):
+    def __init__(self, pid: int, reap: Callable[[], int | None], stack_fd: int):
+        self._stack_fd = stack_fd
         self.pid = pid
         self.name = f"process {pid}"
         self.sentinel = os.pidfd_open(pid)
@@ -84,11 +90,26 @@ class ProcessHandle:
     def cause(self) -> str:
         """See `Handle`."""
         os.close(self.sentinel)
+        os.close(self._stack_fd)
         status = self._reap()
         if status is None:
             return "ended together with the fork server"
         code = os.waitstatus_to_exitcode(status)
         return f"left with exit code {code}" if code >= 0 else f"was killed by {_signal_name(-code)}"
+
+    def stack(self) -> str:
+        """See `Handle`. The worker's `faulthandler` writes it without the help of its interpreter, which may hang."""
+        os.ftruncate(self._stack_fd, 0)
+        os.lseek(self._stack_fd, 0, os.SEEK_SET)
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.sentinel, _STACK_SIGNAL)
+        deadline = time.monotonic() + _STACK_S
+        text = b""
+        while time.monotonic() < deadline and not self.ended(0.01):
+            before, text = text, _read_memfd(self._stack_fd)
+            if text and text == before:
+                break
+        return text.decode(errors="replace") or "(it did not say where it is)"
 
     def kill(self, hard: bool) -> None:
         """See `Handle`."""
@@ -118,12 +139,13 @@ class ProcessExecutor:
             self._pickled = dumps_program(program)
         code, code_fds = self._pickled
         with _open_memfds(code, pickle.dumps(_Luggage(address))) as (code_fd, luggage_fd):
-            fds = [luggage_fd, code_fd, self._signal_fd, *address.fds(), *code_fds]
+            stack_fd = _memfd(b"")
+            fds = [luggage_fd, code_fd, self._signal_fd, stack_fd, *address.fds(), *code_fds]
             if self._zygote is not None:
                 zygote = self._zygote
                 pid = zygote.start(fds)
-                return ProcessHandle(pid, lambda: zygote.reap(pid))
-            return _spawn(fds)
+                return ProcessHandle(pid, lambda: zygote.reap(pid), stack_fd)
+            return _spawn(fds, stack_fd)
 
     def _fork(self, program: Program, address: Address) -> ProcessHandle:
         if threading.active_count() > 1:
@@ -136,14 +158,16 @@ class ProcessExecutor:
         sys.stdout.flush()
         sys.stderr.flush()
         parent = _this_parent()
+        stack_fd = _memfd(b"")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # Python's own words for the same; we said ours
             pid = os.fork()
         if pid == 0:
             # Duplicates, because objects of the parent that die here close the originals.
             fds = [os.dup(fd) for fd in address.fds()]
-            _be_worker(lambda: program, address, fds, self._signal_fd, parent)
-        return ProcessHandle(pid, lambda: os.waitpid(pid, 0)[1])
+            stack_fd = os.dup(stack_fd)
+            _be_worker(lambda: program, address, fds, self._signal_fd, stack_fd, parent)
+        return ProcessHandle(pid, lambda: os.waitpid(pid, 0)[1], stack_fd)
 
     def close(self) -> None:
         """See `Executor`."""
@@ -179,7 +203,7 @@ def _arrive(fds: list[int], zygote: int | None) -> NoReturn:
         fds: the descriptors.
         zygote: pid of the parent, if that is the zygote.
     """
-    luggage_fd, code_fd, signal_fd, *rest = fds
+    luggage_fd, code_fd, signal_fd, stack_fd, *rest = fds
     luggage: _Luggage = pickle.loads(_read_memfd(luggage_fd))
     luggage.unpack()
     count = len(luggage.address.fds())
@@ -189,17 +213,19 @@ def _arrive(fds: list[int], zygote: int | None) -> NoReturn:
         luggage.address,
         rest[:count],
         signal_fd,
+        stack_fd,
         luggage.parent if zygote is None else zygote,
     )
 
 
 def _be_worker(
-    load: Callable[[], Any], address: Address, fds: list[int], signal_fd: int, parent: int | None
+    load: Callable[[], Any], address: Address, fds: list[int], signal_fd: int, stack_fd: int, parent: int | None
 ) -> NoReturn:
     code = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        faulthandler.register(_STACK_SIGNAL, stack_fd, all_threads=True)
         if parent is not None:
             _die_with_parent(parent)
         _empty_stdin()
@@ -239,7 +265,7 @@ def _empty_stdin() -> None:
         os.close(null)
 
 
-def _spawn(fds: list[int]) -> ProcessHandle:
+def _spawn(fds: list[int], stack_fd: int) -> ProcessHandle:
     command = f"from headrace.parallel.executors.process import _arrive; _arrive({fds}, None)"
     process = subprocess.Popen(_interpreter(command), pass_fds=fds, stdin=subprocess.DEVNULL)
 
@@ -247,7 +273,7 @@ def _spawn(fds: list[int]) -> ProcessHandle:
         code = process.wait()
         return -code if code < 0 else code << 8  # as waitpid has it
 
-    return ProcessHandle(process.pid, reap)
+    return ProcessHandle(process.pid, reap, stack_fd)
 
 
 def _interpreter(command: str) -> list[str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import sys
 import threading
+import traceback
 
 from ..programs import Program
 from ..transports.base import Address
@@ -41,6 +43,11 @@ class ThreadHandle:
     def cause(self) -> str:
         """See `Handle`."""
         return "the thread has ended"
+
+    def stack(self) -> str:
+        """See `Handle`."""
+        frame = sys._current_frames().get(self._thread.ident or 0)
+        return "".join(traceback.format_stack(frame)) if frame is not None else "(the thread has ended)"
 
     def kill(self, hard: bool) -> None:
         """A thread cannot be killed. It leaves when user code returns, or with the process."""

@@ -26,6 +26,11 @@ class Body(NamedTuple):
     data: bytes
     blocks: list[Block]
 
+    @property
+    def nbytes(self) -> int:
+        """Its size."""
+        return len(self.data) + sum(length for _, _, length in self.blocks)
+
 
 class ArenaFds(NamedTuple):
     """Descriptors of the two arenas of a worker."""

@@ -1,0 +1,1 @@
+"""Headrace beside its peers: ``python -m benchmarks --help`` and benchmarks/README.md."""

@@ -1,0 +1,1 @@
+"""The Efficient DataFlow pipeline on real photographs: `python -m demo`."""

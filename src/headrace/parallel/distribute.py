@@ -1,0 +1,321 @@
+"""Conversations in which the datapoints of an input are distributed to the workers."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from ..errors import ItemTimeoutError, SerializationError, WorkerDied
+from ..stacking import stack_datapoints
+from ..state import Cursor, Input, Node, State
+from .engine import Conversation, logger, span
+from .ledger import Ledger, Task
+from .messages import Done
+from .pace import Pace
+from .pickling import explain
+from .policy import OnError
+from .pool import Pool, Worker
+from .worker import pack
+
+__all__ = ["BatchConversation", "MapConversation"]
+
+
+class Intake:
+    """Where a conversation stands in its input, and with the ledger, all that has to be saved of it.
+
+    Attributes:
+        first: number, in its pass, of the next datapoint to be pulled.
+        passes: how many passes of the input have been used up.
+        ended: whether there is nothing more to pull.
+        held: map-and-batch: single results that wait for a batch to be filled, and the datapoints they come from, as
+            rows.
+    """
+
+    def __init__(self, ledger: Ledger, source: Input, pass_index: int):
+        self.first = 0
+        self.passes = 0
+        self.ended = False
+        self.held: list[tuple[Any, Task]] = []
+        self._ledger = ledger
+        self._source = source
+        self._pass_index = pass_index
+        self._lag: int | None = None  # pass of the input, less our own
+
+    def open(self, items: list[Any]) -> Task:
+        """A row for datapoints that were pulled."""
+        if self._lag is None:
+            self._lag = self._source.pass_index - self._pass_index - self.passes
+        task = self._ledger.open(items, len(items), self._pass_index + self.passes, self.first)
+        self.first += len(items)
+        return task
+
+    def snapshot(self) -> Node:
+        """What is saved: what was pulled and not delivered, as numbers if the input can be read by number."""
+        rows = [row for _, row in self.held] + self._ledger.undelivered()
+        lag = self._lag or 0
+        numbered = {p: self._source.flow.reader(p + lag) is not None for p in {row.pass_index for row in rows}}
+        return {
+            "first": self.first,
+            "passes": self.passes,
+            "ended": self.ended,
+            "lag": self._lag,
+            "rows": [[row.pass_index, row.first, row.count if numbered[row.pass_index] else row.items] for row in rows],
+        }
+
+    def restore(self, saved: Node) -> None:
+        """Open the rows that were under way, for the workers to do."""
+        self.first, self.passes, self.ended = saved["first"], saved["passes"], saved["ended"]
+        self._lag = saved["lag"]
+        for pass_index, first, items in saved["rows"]:
+            if isinstance(items, int):
+                read = self._source.flow.reader(pass_index + (self._lag or 0))
+                assert read is not None
+                items = [read(number) for number in range(first, first + items)]
+            self._ledger.waiting.append(self._ledger.open(items, len(items), pass_index, first))
+
+
+class MapConversation(Conversation):
+    """Distribute the datapoints of an input.
+
+    Args:
+        pool, pace, name, state, ordered, max_retries: see `Conversation`.
+        source: the input.
+        endless: whether to begin the next pass of the input when one ends.
+        on_error: what happens to datapoints that fail.
+        item_timeout_s: how long a worker may be busy with one datapoint; None: as long as it takes.
+        max_items: after how many datapoints a worker is replaced; None: never.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        pace: Pace,
+        name: str,
+        state: State,
+        source: Input,
+        *,
+        ordered: bool,
+        max_retries: int,
+        endless: bool,
+        on_error: OnError,
+        item_timeout_s: float | None = None,
+        max_items: int | None = None,
+    ):
+        super().__init__(pool, pace, name, state, ordered=ordered, max_retries=max_retries)
+        self._source = source
+        self._endless = endless
+        self._on_error = on_error
+        self._item_timeout_s = item_timeout_s
+        self._max_items = max_items
+        self._iterator: Iterator[Any] | None = None
+        self._source_error: Exception | None = None
+        self._intake = Intake(self._ledger, source, state.pass_index)
+        if "intake" in state:
+            self._intake.restore(state["intake"])
+        state["intake"] = self._intake
+
+    def _greet(self, worker: Worker) -> None:
+        self._pool.post(worker, self._begin(worker))
+
+    # -- giving out
+
+    def _fill(self) -> None:
+        began = time.perf_counter()
+        while worker := self._roomiest():
+            if self._ledger.waiting:
+                self._give(worker, self._ledger.waiting.popleft())
+                continue
+            count = self._pace.next_size(self._ledger)
+            if self._intake.ended or count <= 0:
+                return
+            task = self._pull(count)
+            if task is None:
+                return
+            self._give(worker, task)
+            # A slow input must not keep the consumer from results that are there.
+            if time.perf_counter() - began > 1e-3:
+                self._receive(0)
+                if self._ledger.has_ready:
+                    return
+                began = time.perf_counter()
+
+    def _roomiest(self) -> Worker | None:
+        worker = min((w for w in self._pool.workers.values() if not w.retired), key=_tasks_held)
+        return worker if _tasks_held(worker) < self._pace.depth else None
+
+    def _pull(self, count: int) -> Task | None:
+        """A row of at most ``count`` datapoints of one pass of the input; None: there are no more."""
+        while not self._intake.ended:
+            items: list[Any] = []
+            try:
+                if self._iterator is None:
+                    self._iterator = iter(self._source)
+                items.extend(itertools.islice(self._iterator, count))
+            except Exception as error:
+                # What the input gave before it failed is delivered before the failure is.
+                self._intake.ended, self._source_error = True, error
+                return self._intake.open(items) if items else None
+            if len(items) == count:
+                return self._intake.open(items)
+            task = self._intake.open(items) if items else None
+            self._end_pass()
+            if task is not None:
+                return task
+        return None
+
+    def _end_pass(self) -> None:
+        self._iterator = None
+        if not self._endless or self._intake.first == 0:  # or the input is empty
+            self._intake.ended = True
+        else:
+            self._intake.first = 0
+            self._intake.passes += 1
+
+    def _give(self, worker: Worker, task: Task) -> None:
+        try:
+            self._pool.give(worker, task)
+        except Exception as error:
+            if task.count > 1:
+                self._ledger.put_back(task, 1)  # to find out which datapoint it is
+                return
+            assert task.items is not None
+            where = explain(task.items[0], "it") or str(error)
+            culprit = SerializationError(f"the datapoint cannot be sent to a worker: {where}")
+            culprit.__cause__ = error
+            self._ledger.complete(task, [None], (pack(culprit, 0),))
+            return
+        if self._max_items is not None and worker.given >= self._max_items:
+            self._greet(self._pool.retire(worker))
+
+    def _over(self) -> bool:
+        if not self._intake.ended or len(self._ledger):
+            return False
+        if self._source_error is not None:
+            raise self._source_error
+        return True
+
+    # -- taking back
+
+    def _take(self, worker: Worker, task: Task, done: Done, values: list[Any], nbytes: int) -> None:
+        whole = any(failure.offset is None for failure in done.failures)
+        if whole and task.count > 1:
+            self._ledger.put_back(task, 1)  # to find out which datapoint it is
+            return
+        task.discards, task.loose = done.discards, done.loose or whole
+        failures = tuple(f if f.offset is not None else f._replace(offset=0) for f in done.failures)
+        self._ledger.complete(task, values or [None] * task.count, failures, nbytes)
+
+    def _lost(self, dead: Worker, tasks: list[Task], cause: str) -> None:
+        for task in reversed(tasks):
+            if task is not dead.tasks[0]:  # it had not come to this one
+                self._ledger.put_back(task, task.count)
+                continue
+            task.attempts += 1
+            if task.attempts >= self._max_retries and task.count == 1:
+                error = WorkerDied(
+                    f"datapoint {span(task)} has ended {task.attempts} workers in a row; the last: {cause}"
+                )
+                self._ledger.complete(task, [None], (pack(error, 0),))
+            else:
+                self._ledger.put_back(task, 1)
+
+    def _patience_s(self) -> float | None:
+        if self._item_timeout_s is None:
+            return None
+        self._end_hung()
+        busy = [w.busy_since for w in self._pool.workers.values() if w.tasks and w.ready]
+        return max(0.0, min(busy) + self._item_timeout_s - time.monotonic()) if busy else None
+
+    def _end_hung(self) -> None:
+        """Kill the workers that have been busy with one datapoint for too long."""
+        assert self._item_timeout_s is not None
+        now = time.monotonic()
+        for worker in list(self._pool.workers.values()):
+            if worker.tasks and worker.ready and now - worker.busy_since >= self._item_timeout_s:
+                self._receive(0)  # the answer may have come while the consumer was away
+                if worker.tasks and now - worker.busy_since >= self._item_timeout_s:
+                    self._end(worker)
+
+    def _end(self, worker: Worker) -> None:
+        assert self._item_timeout_s is not None
+        stack = worker.handle.stack()
+        tasks = [task for task in worker.tasks if task.stream == self._ledger.stream]
+        hung = worker.tasks[0]
+        self._pool.end(worker)
+        text = f"{worker.name} was busy with datapoint {span(hung)} for more than {self._item_timeout_s} s"
+        logger.error("%s: %s; it was killed and is replaced. It was here:\n%s", self._name, text, stack)
+        for task in reversed(tasks):
+            if task is not hung:
+                self._ledger.put_back(task, task.count)
+            elif task.count > 1:
+                self._ledger.put_back(task, 1)
+            else:
+                self._ledger.complete(task, [None], (pack(ItemTimeoutError(f"{text}. It was here:\n{stack}"), 0),))
+        self._greet(self._pool.start(worker.slot))
+
+    # -- delivering
+
+    def _deliver(self, task: Task) -> Iterator[Any]:
+        assert task.values is not None
+        if not task.failures and not task.discards:
+            cursor = Cursor(task.values)
+            each = math.ceil(task.count / len(task.values))  # 1, or the size of a batch
+            self._ledger.taken = lambda: min(cursor.position * each, task.count)
+            yield from cursor.iterator
+            return
+        for value, _ in self._survivors(task):
+            yield value
+
+    def _survivors(self, task: Task) -> Iterator[tuple[Any, Task]]:
+        """The values of a row with failures or discards, each with the row of its own datapoint."""
+        assert task.values is not None
+        failures = {failure.offset: failure for failure in task.failures}
+        for offset, value in enumerate(task.values):
+            self._ledger.taken = lambda taken=offset + 1: taken  # type: ignore[misc]
+            if offset in failures:
+                number = task.first + offset
+                where = f"{task.worker}, datapoint {number} of pass {task.pass_index}"
+                value = self._on_error.handle(self._rebuilt(failures[offset], where), number)
+            if value is not None:
+                yield value, task.rest(offset).split(1)[0]
+
+
+class BatchConversation(MapConversation):
+    """Distribute the datapoints of an input, and deliver batches.
+
+    Args:
+        args, kwargs: see `MapConversation`.
+        batch_size: datapoints in a batch.
+        remainder: whether the last, shorter batch is delivered.
+    """
+
+    def __init__(self, *args: Any, batch_size: int, remainder: bool, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self._batch_size = batch_size
+        self._remainder = remainder
+
+    def _results(self) -> Iterator[Any]:
+        yield from super()._results()
+        if self._intake.held and self._remainder:
+            yield self._fill_batch()
+
+    def _deliver(self, task: Task) -> Iterator[Any]:
+        if not task.loose:
+            yield from super()._deliver(task)
+            return
+        for survivor in self._survivors(task):
+            self._intake.held.append(survivor)
+            if len(self._intake.held) == self._batch_size:
+                yield self._fill_batch()
+
+    def _fill_batch(self) -> Any:
+        values = [value for value, _ in self._intake.held]
+        self._intake.held.clear()
+        return stack_datapoints(values)
+
+
+def _tasks_held(worker: Worker) -> int:
+    return len(worker.tasks)

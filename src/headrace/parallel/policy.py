@@ -1,0 +1,148 @@
+"""What happens to a datapoint that fails: the declared policy, its limit, and the list of what was skipped."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, overload
+
+from .._checks import check_count
+from ..errors import TooManyErrors, WorkerError
+
+__all__ = ["BadDatapoint", "Errors", "OnError", "check_max_errors", "check_on_error"]
+
+logger = logging.getLogger("headrace")
+
+OnErrorChoice = str | Callable[[Exception], Any]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class BadDatapoint:
+    """A datapoint that failed and was skipped or replaced.
+
+    Attributes:
+        index: its number in the pass of the input, from 0.
+        error: the exception. After a resume, those from before are `WorkerError` with the text of the original.
+    """
+
+    index: int
+    error: Exception
+
+
+class Errors(Sequence[BadDatapoint]):
+    """The bad datapoints of the current pass, or of the last one; a read-only sequence."""
+
+    def __init__(self) -> None:
+        self._entries: list[BadDatapoint] = []
+
+    @overload
+    def __getitem__(self, index: int) -> BadDatapoint: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[BadDatapoint]: ...
+
+    def __getitem__(self, index: int | slice) -> BadDatapoint | list[BadDatapoint]:
+        return self._entries[index]
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[BadDatapoint]:
+        return iter(self._entries)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} bad datapoints: {', '.join(str(e.index) for e in self._entries[:20])}>"
+
+    def add(self, entry: BadDatapoint) -> None:
+        """One more."""
+        self._entries.append(entry)
+
+    def snapshot(self) -> list[list[Any]]:
+        """What is saved: numbers and texts."""
+        return [[bad.index, f"{type(bad.error).__name__}: {bad.error}"] for bad in self._entries]
+
+    def restore(self, saved: list[list[Any]]) -> None:
+        """Take over what `snapshot` gave."""
+        self._entries = [BadDatapoint(index, WorkerError(text)) for index, text in saved]
+
+
+class OnError:
+    """The policy of one pass.
+
+    Args:
+        choice: ``"raise"``, ``"skip"``, or a function from the exception to a datapoint, or to None for none.
+        max_errors: the most bad datapoints; as a fraction, of ``length``, or of those that have come so far (at least
+            of 100) if that is not known. None: any number.
+        length: datapoints of a pass, if known.
+        errors: where they are listed.
+        name: of the flow, for messages.
+    """
+
+    def __init__(
+        self, choice: OnErrorChoice, max_errors: int | float | None, length: int | None, errors: Errors, name: str
+    ):
+        self._choice = choice
+        self._max_errors = max_errors
+        self._length = length
+        self._errors = errors
+        self._name = name
+
+    def handle(self, error: Exception, index: int) -> Any:
+        """A datapoint has failed.
+
+        Returns:
+            What takes its place; None: nothing.
+
+        Raises:
+            Exception: the error itself, if that is the policy; what the user's function raises.
+            TooManyErrors: it is one too many.
+        """
+        if self._choice == "raise":
+            raise error
+        self._errors.add(BadDatapoint(index, error))
+        count = len(self._errors)
+        if count < 10 or count % 100 == 0:
+            logger.warning("%s: bad datapoint %d, number %d of this pass: %r", self._name, index, count, error)
+        if self._max_errors is not None and count > self._limit(index):
+            raise TooManyErrors(
+                f"{self._name}: {count} datapoints have failed, max_errors={self._max_errors}; the last one is {index}"
+            ) from error
+        return self._choice(error) if callable(self._choice) else None
+
+    def _limit(self, index: int) -> float:
+        assert self._max_errors is not None
+        if isinstance(self._max_errors, int):
+            return self._max_errors
+        return self._max_errors * (self._length if self._length is not None else max(index + 1, 100))
+
+
+def check_on_error(choice: Any) -> OnErrorChoice:
+    """``choice``, if it is a policy.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if callable(choice) or (isinstance(choice, str) and choice in ("raise", "skip")):
+        return choice  # type: ignore[no-any-return]
+    raise ValueError(f'on_error must be "raise", "skip" or a function of the exception, got {choice!r}')
+
+
+def check_max_errors(value: Any, choice: OnErrorChoice) -> int | float | None:
+    """``value``, if it is a limit of errors.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is negative, a fraction above 1, or there is nothing to limit.
+    """
+    if value is None:
+        return None
+    if choice == "raise":
+        raise ValueError(
+            f'max_errors={value!r} needs on_error="skip" or a function: with "raise", the first error ends it'
+        )
+    if isinstance(value, float):
+        if not 0 <= value <= 1:
+            raise ValueError(f"max_errors as a fraction must be between 0 and 1, got {value}")
+        return value
+    return check_count("max_errors", value, 0)

@@ -1,0 +1,215 @@
+"""The conversation in which the workers run copies of a flow."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from ..errors import WorkerDied
+from ..state import Cursor, Node, State
+from .engine import Conversation
+from .ledger import Task
+from .messages import Done
+from .pace import Pace
+from .pool import Pool, Worker
+
+__all__ = ["CopyConversation"]
+
+
+class Position:
+    """Where a copy stands: some saved state, and how many datapoints came after it.
+
+    Attributes:
+        resume: as `flow_node` gave it; None: the beginning.
+        skip: the datapoints since.
+        ended: the copy has come to its end.
+    """
+
+    def __init__(self, resume: Any = None, skip: int = 0, ended: bool = False):
+        self.resume, self.skip, self.ended = resume, skip, ended
+
+    def advance(self, row: Task) -> None:
+        """All of a row has been seen."""
+        assert row.values is not None
+        if row.state is not None:
+            self.resume, self.skip = row.state, 0
+        else:
+            self.skip += len(row.values)
+        self.ended = self.ended or row.ended
+
+
+class Copy:
+    """A copy of the flow, whichever worker runs it.
+
+    Attributes:
+        index: its number.
+        worker: number of the worker that runs it; None: nobody at the moment.
+        received: where it stood at the last row that came in: a replacement goes on there.
+        delivered: where it stood at the last datapoint the consumer was given: a resumed pass goes on there.
+        deaths: how many workers have died on it since it last gave something.
+    """
+
+    def __init__(self, index: int, saved: list[Any] | None = None):
+        self.index = index
+        self.worker: int | None = None
+        self.received = Position(*saved) if saved is not None else Position()
+        self.delivered = Position(*saved) if saved is not None else Position()
+        self.deaths = 0
+
+
+class Copies:
+    """The table of copies, and with it all that is saved of a runner's stream.
+
+    Args:
+        count: how many copies there are; a saved stream goes on with as many as it had.
+        shard: whether each gives its share of one pass.
+        pass_index: the pass in which the stream began.
+        saved: what `snapshot` gave.
+    """
+
+    def __init__(self, count: int, *, shard: bool, pass_index: int, saved: Node | None):
+        self.pass_index = pass_index if saved is None else saved["pass"]
+        self._delivering: tuple[Copy, Cursor] | None = None
+        self._total = 0
+        self._all = [Copy(i, s) for i, s in enumerate(saved["copies"] if saved is not None else [None] * count)]
+        if not shard:  # shares are fixed until the pass is over; other copies may come and go
+            del self._all[count:]
+            self._all.extend(Copy(i) for i in range(len(self._all), count))
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def of(self, worker: Worker) -> Copy | None:
+        """The copy that a worker runs."""
+        return next((copy for copy in self._all if copy.worker == worker.number), None)
+
+    def next_idle(self) -> Copy | None:
+        """A copy that has not ended and that nobody runs."""
+        return next((copy for copy in self._all if copy.worker is None and not copy.received.ended), None)
+
+    @property
+    def all_ended(self) -> bool:
+        """Whether there is nothing more to come."""
+        return all(copy.received.ended for copy in self._all)
+
+    def at(self, index: int) -> Copy:
+        """The copy with this number."""
+        return self._all[index]
+
+    def deliver(self, row: Task, cursor: Cursor) -> None:
+        """The consumer is being given a row."""
+        self._delivering = (self._all[row.pass_index], cursor)
+
+    def delivered(self, row: Task) -> None:
+        """The consumer has been given all of it."""
+        assert self._delivering is not None
+        copy, cursor = self._delivering
+        self._delivering = None
+        self._total += cursor.position
+        copy.delivered.advance(row)
+
+    @property
+    def total(self) -> int:
+        """How many datapoints the consumer has been given."""
+        return self._total + (self._delivering[1].position if self._delivering is not None else 0)
+
+    def snapshot(self) -> Node:
+        """What is saved: where each copy stands, as the consumer has seen it."""
+        copies = [[c.delivered.resume, c.delivered.skip, c.delivered.ended] for c in self._all]
+        if self._delivering is not None:
+            copy, cursor = self._delivering
+            copies[copy.index][1] += cursor.position
+        return {"pass": self.pass_index, "copies": copies}
+
+
+class CopyConversation(Conversation):
+    """Run copies of a flow. A task asks one copy for its next datapoints; the rows come as they are done.
+
+    Args:
+        pool, pace, name, state, max_retries: see `Conversation`.
+        copies: the table of copies.
+        shard: whether each gives its share of one pass.
+    """
+
+    def __init__(
+        self, pool: Pool, pace: Pace, name: str, state: State, *, max_retries: int, copies: Copies, shard: bool
+    ):
+        super().__init__(pool, pace, name, state, ordered=False, max_retries=max_retries)
+        self._copies = copies
+        self._shard = shard
+        self._digests: dict[bytes, int] | None = {}
+
+    def _greet(self, worker: Worker) -> None:
+        copy = self._copies.next_idle()
+        if copy is None:
+            return
+        copy.worker = worker.number
+        at = copy.received
+        begin = self._begin(worker, copy=(copy.index, len(self._copies)), resume=at.resume, skip=at.skip)
+        self._pool.post(worker, begin._replace(pass_index=self._copies.pass_index))
+
+    def _fill(self) -> None:
+        while (count := self._pace.next_size(self._ledger)) > 0:
+            busy = [(w, copy) for w in self._pool.workers.values() if (copy := self._copies.of(w)) is not None]
+            if not busy:
+                return
+            worker, copy = min(busy, key=lambda pair: len(pair[0].tasks))
+            if len(worker.tasks) >= self._pace.depth:
+                return
+            self._pool.give(worker, self._ledger.open(None, count, copy.index))
+
+    def _over(self) -> bool:
+        return self._copies.all_ended
+
+    def _take(self, worker: Worker, task: Task, done: Done, values: list[Any], nbytes: int) -> None:
+        copy = self._copies.at(task.pass_index)
+        task.state, task.ended = done.state, done.ended
+        copy.deaths = 0
+        failures = tuple(f if f.offset is not None else f._replace(offset=0) for f in done.failures)
+        self._ledger.complete(task, values or [None] * len(failures), failures, nbytes)
+        copy.received.advance(task)
+        if done.digest is not None:
+            self._compare(done.digest, copy.index)
+        if done.ended and not failures and copy.worker == worker.number:
+            copy.worker = None
+            self._greet(worker)  # there may be another copy to run
+
+    def _compare(self, digest: bytes, index: int) -> None:
+        """Warn once if two copies begin with the same datapoints."""
+        if self._digests is None:
+            return
+        twin = self._digests.setdefault(digest, index)
+        if twin != index:
+            self._digests = None
+            warnings.warn(
+                f"{self._name}: copies {twin} and {index} of the flow begin with the same datapoints, so you get them "
+                "more than once. Shuffle the flow (its random numbers differ from copy to copy), or use shard=True for "
+                "an exact pass",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+    def _lost(self, dead: Worker, tasks: list[Task], cause: str) -> None:
+        copy = self._copies.of(dead)
+        for task in tasks:
+            self._ledger.discard(task)  # the copy is asked again, from where it stood
+        if copy is None:
+            return
+        copy.worker = None
+        if dead.ready:
+            copy.deaths += 1
+        if copy.deaths >= self._max_retries:
+            raise WorkerDied(
+                f"{self._name}: copy {copy.index} has ended {copy.deaths} workers in a row; the last: {cause}"
+            )
+
+    def _deliver(self, task: Task) -> Iterator[Any]:
+        assert task.values is not None
+        failure = task.failures[0] if task.failures else None
+        cursor = Cursor(task.values if failure is None else task.values[: failure.offset])
+        self._copies.deliver(task, cursor)
+        yield from cursor.iterator
+        self._copies.delivered(task)
+        if failure is not None:
+            raise self._rebuilt(failure, f"{task.worker}, copy {task.pass_index}")

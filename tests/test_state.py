@@ -1,0 +1,332 @@
+"""Saving and loading: what fits, what is refused, and what a seed decides."""
+
+import collections
+import copy
+import enum
+import json
+import os
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import headrace as hr
+from headrace.state import decode, encode
+from headrace.testing import same
+
+
+def pipeline(n=10, batch=3):
+    return hr.BatchData(hr.DataFromList(list(range(n))), batch)
+
+
+def state_after(flow, count):
+    running = iter(flow)
+    for _ in range(count):
+        next(running)
+    return flow.state_dict()
+
+
+# -- what is refused
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda s: s["flow"]["inputs"][0]["run"]["own"].update(position=1), "checksum does not match: it was edited"),
+        (lambda s: s.update(seed=5), "edited or truncated"),
+        (lambda s: s.pop("flow"), "edited or truncated"),
+        (lambda s: s.pop("checksum"), "edited or truncated"),
+        (lambda s: s.update(version=99), "version 99, this headrace reads version 1"),
+        (lambda s: s.pop("version"), "not a state of headrace"),
+    ],
+)
+def test_a_damaged_state_is_refused(edit, message):
+    state = copy.deepcopy(state_after(pipeline(), 1))
+    edit(state)
+    flow = pipeline()
+    with pytest.raises(hr.StateError, match=message):
+        flow.load_state_dict(state)
+    assert len(list(flow)) == 3
+
+
+@pytest.mark.parametrize("what", [None, [], "state", {}])
+def test_what_is_no_state_is_refused(what):
+    with pytest.raises(hr.StateError, match=r"not a state of headrace.*state_dict\(\)"):
+        pipeline().load_state_dict(what)
+
+
+@pytest.mark.parametrize(
+    ("other", "saved", "here"),
+    [
+        (lambda: pipeline(batch=4), "batch_size=3", "batch_size=4"),
+        (lambda: pipeline(n=11), "10 datapoints", "11 datapoints"),
+        (lambda: pipeline().ds, "BatchData", "DataFromList"),
+        (lambda: hr.RepeatedData(pipeline(), 2), "BatchData", "RepeatedData"),
+    ],
+)
+def test_a_state_of_another_pipeline_is_refused_with_the_difference(other, saved, here):
+    state = state_after(pipeline(), 1)
+    with pytest.raises(hr.StateError) as error:
+        other().load_state_dict(state)
+    lines = str(error.value).splitlines()
+    assert any("saved:" in line and saved in line for line in lines)
+    assert any("here:" in line and here in line for line in lines)
+
+
+def test_loading_under_a_live_iterator_is_refused():
+    flow = pipeline()
+    state = flow.state_dict()
+    running = iter(flow)
+    next(running)
+    with pytest.raises(hr.StateError, match=r"BatchData is being iterated: load a state before iter\(\)"):
+        flow.load_state_dict(state)
+    running.close()
+    flow.load_state_dict(state)
+    assert len(list(flow)) == 3
+
+
+def test_probabilities_belong_to_the_fingerprint():
+    def choose(p):
+        return hr.RandomChooseData([(hr.DataFromList([1, 2]), p), (hr.DataFromList([3]), 1 - p)])
+
+    with pytest.raises(hr.StateError, match=r"0\.25"):
+        choose(0.5).load_state_dict(choose(0.25).state_dict())
+
+
+# -- what a state is
+
+
+def test_it_is_small_plain_data():
+    state = state_after(hr.DataFromList(list(range(100_000))), 50_000)
+    assert len(json.dumps(state)) < 1000
+    assert state["version"] == 1
+
+
+def test_it_does_not_change_when_the_flow_goes_on():
+    flow = hr.LocallyShuffleData(hr.DataFromList([[i] for i in range(10)]), 4)
+    running = iter(flow)
+    next(running)
+    state = flow.state_dict()
+    text = json.dumps(state)
+    for _ in range(20):
+        next(running)
+    assert json.dumps(state) == text
+
+
+def test_between_the_last_datapoint_and_the_end_the_rest_is_empty():
+    flow = hr.DataFromList([1, 2], shuffle=False)
+    running = iter(flow)
+    assert [next(running), next(running)] == [1, 2]
+    again = hr.DataFromList([1, 2], shuffle=False)
+    again.load_state_dict(flow.state_dict())
+    assert [list(again), list(again)] == [[], [1, 2]]
+    assert next(running, None) is None
+    again.load_state_dict(flow.state_dict())
+    assert list(again) == [1, 2]
+
+
+def test_a_pass_that_was_left_is_not_in_the_state():
+    flow = pipeline()
+    for _ in flow:
+        break
+    again = pipeline()
+    again.load_state_dict(flow.state_dict())
+    assert len(list(again)) == 3
+
+
+def test_another_process_goes_on(tmp_path):
+    code = (
+        "import headrace as hr, json, os, sys\n"
+        "flow = hr.BatchData(hr.LocallyShuffleData(hr.DataFromList(list(range(20))), 5), 3)\n"
+        "if sys.argv[2] == 'load': flow.load_state_dict(json.load(open(sys.argv[1])))\n"
+        "running = iter(flow)\n"
+        "print(json.dumps([next(running).tolist() for _ in range(4)]))\n"
+        "json.dump(flow.state_dict(), open(sys.argv[1], 'w'))\n"
+        "if sys.argv[2] == 'save': print(json.dumps([next(running).tolist() for _ in range(4)]))\n"
+        "sys.stdout.flush(); os._exit(0)\n"
+    )
+    path = str(tmp_path / "state.json")
+
+    def run(what):
+        command = [sys.executable, "-c", code, path, what]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout.splitlines()
+
+    assert run("save")[1] == run("load")[0]
+
+
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_user_code_is_replayed_by_count(n):
+    begun = []
+
+    class Mine(hr.DataFlow):
+        def __iter__(self):
+            begun.append(1)
+            yield from range(3)
+
+    again = Mine()
+    again.load_state_dict(state_after(Mine(), n))
+    assert list(again) == list(range(n, 3))
+
+
+def test_user_code_that_gives_less_on_replay():
+    class Mine(hr.DataFlow):
+        count = 3
+
+        def __iter__(self):
+            yield from range(self.count)
+
+    state = state_after(Mine(), 3)
+    again = Mine()
+    again.count = 2
+    again.load_state_dict(state)
+    with pytest.raises(hr.StateError, match="replaying its first 3 datapoints, but gave only 2"):
+        list(again)
+
+
+def test_a_resumed_stage_does_not_map_delivered_datapoints_again():
+    mapped = []
+    make = lambda: hr.MapData(hr.DataFromList(list(range(10)), shuffle=False), lambda x: mapped.append(x) or x)  # noqa: E731
+    state = state_after(make(), 6)
+    mapped.clear()
+    again = make()
+    again.load_state_dict(state)
+    assert list(again) == mapped == [6, 7, 8, 9]
+
+
+# -- seeds
+
+
+def test_without_a_seed_everything_differs():
+    assert list(hr.DataFromList(list(range(50)))) != list(hr.DataFromList(list(range(50))))
+
+
+def test_stages_and_passes_have_random_numbers_of_their_own():
+    hr.seed(0)
+    flow = hr.JoinData([hr.DataFromList(list(range(30))), hr.DataFromList(list(range(30)))])
+    first, second = zip(*flow, strict=True)
+    assert first != second
+    assert list(zip(*flow, strict=True)) != [first, second]
+
+
+def test_a_state_brings_its_seed_for_all_passes_to_come():
+    hr.seed(1)
+    flow = hr.DataFromList(list(range(20)))
+    running = iter(flow)
+    next(running)
+    state = flow.state_dict()
+    rest = [list(running), list(flow), list(flow)]
+    hr.seed(2)
+    again = hr.DataFromList(list(range(20)))
+    list(again)
+    again.load_state_dict(state)
+    assert again.state_dict() == state
+    assert [list(again), list(again), list(again)] == rest
+
+
+def test_a_seed_after_loading_counts_from_the_next_pass():
+    hr.seed(1)
+    state = state_after(hr.DataFromList(list(range(20))), 20)
+    again = hr.DataFromList(list(range(20)))
+    again.load_state_dict(state)
+    hr.seed(2)
+    assert list(again) == []
+    second = list(again)
+    hr.seed(2)
+    flow = hr.DataFromList(list(range(20)))
+    list(flow)
+    assert list(flow) == second
+
+
+@pytest.mark.parametrize(("value", "error"), [(-1, ValueError), (1.5, TypeError), ("7", TypeError), (True, TypeError)])
+def test_bad_seeds(value, error):
+    with pytest.raises(error, match="a seed is a non-negative integer or None"):
+        hr.seed(value)
+
+
+def test_numpy_integers_are_seeds():
+    hr.seed(np.int64(3))
+    first = list(hr.DataFromList(list(range(9))))
+    hr.seed(3)
+    assert list(hr.DataFromList(list(range(9)))) == first
+
+
+# -- how datapoints in buffers are saved
+
+
+class Color(enum.IntEnum):
+    RED = 1
+
+
+Point = collections.namedtuple("Point", "x y")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        [1, 2.5, "a", True],
+        (1, (2,)),
+        b"\x00\xff",
+        {"a": {"$tuple": [1]}},
+        {1: "a", (2, 3): b"b"},
+        np.arange(6, dtype=">i2").reshape(2, 3),
+        np.zeros((0, 3), "float32"),
+        np.array("text"),
+        np.array(["2020-01-01"], "M8[D]"),
+        np.float32(1.5),
+        np.str_("x"),
+        2**200,
+        float("inf"),
+    ],
+)
+def test_plain_values_survive_json(value):
+    assert same(decode(json.loads(json.dumps(encode(value)))), value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Point(1, 2),
+        Color.RED,
+        collections.OrderedDict({(1, 2): 3}),
+        {1, 2},
+        np.array([{}], object),
+        np.zeros(1, [("a", int)]),
+    ],
+)
+def test_other_values_survive_pickle_and_never_change_in_json(value):
+    saved = encode([value])
+    assert same(decode(pickle.loads(pickle.dumps(saved))), [value])
+    with pytest.raises(TypeError):
+        json.dumps(saved)
+
+
+def test_any_datapoint_can_wait_in_a_buffer():
+    rows = [Point(1, Color.RED), {"x": {1, 2}}, collections.OrderedDict({(1, 2): 3, "a": 1}), object]
+    flow = hr.LocallyShuffleData(hr.DataFromList(rows, shuffle=False), 3)
+    running = iter(flow)
+    next(running)
+    again = hr.LocallyShuffleData(hr.DataFromList(rows, shuffle=False), 3)
+    again.load_state_dict(pickle.loads(pickle.dumps(flow.state_dict())))
+    resumed = iter(again)
+    assert [next(resumed) for _ in range(8)] == [next(running) for _ in range(8)]
+
+
+def test_arrays_that_were_loaded_can_be_written():
+    array = decode(encode(np.zeros(3)))
+    array[0] = 1
+    assert array.tolist() == [1, 0, 0]
+
+
+def test_state_dict_works_before_iteration_and_after_fork():
+    flow = pipeline()
+    hr.seed(1)
+    state = flow.state_dict()
+    pid = os.fork()
+    if pid == 0:
+        again = pipeline()
+        again.load_state_dict(state)
+        os._exit(0 if len(list(again)) == 3 else 1)
+    assert os.waitpid(pid, 0)[1] == 0
