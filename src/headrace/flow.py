@@ -165,6 +165,10 @@ class DataFlow:
         if "reset_state" in own:
             cls.reset_state = _once_per_process(own["reset_state"])  # type: ignore
 
+    def __getstate__(self) -> dict[str, Any]:
+        # What runs stays behind when a flow is copied or pickled.
+        return {name: value for name, value in vars(self).items() if name != "_headrace"}
+
     # -- what users call
 
     def __iter__(self) -> Iterator[Any]:
@@ -497,9 +501,7 @@ def _read_here(flow: DataFlow) -> Iterator[DataFlow]:
     return _post_order(flow, lambda f: f.inputs, set())
 
 
-def _post_order(
-    flow: DataFlow, below: Callable[[DataFlow], Sequence[DataFlow]], seen: set[int]
-) -> Iterator[DataFlow]:
+def _post_order(flow: DataFlow, below: Callable[[DataFlow], Sequence[DataFlow]], seen: set[int]) -> Iterator[DataFlow]:
     if id(flow) not in seen:
         seen.add(id(flow))
         for child in below(flow):
@@ -536,9 +538,7 @@ def flow_node(flow: DataFlow) -> Node:
     return snapshot(flow, _open(flow._runtime.live))
 
 
-def plant(
-    flow: DataFlow, seed: int, copy: tuple[int, ...], share: tuple[int, int], resume: Node | None = None
-) -> None:
+def plant(flow: DataFlow, seed: int, copy: tuple[int, ...], share: tuple[int, int], resume: Node | None = None) -> None:
     """Begin a shipped pipeline anew, in a worker: as the root of a tree of its own, for all passes to come.
 
     Args:

@@ -144,7 +144,11 @@ class Input:
     def pass_index(self) -> int:
         """The pass of the input that was begun last, or is to be begun."""
         state = self._state() if self._state is not None else None
-        return state.pass_index if state is not None else self.flow._runtime.passes
+        if state is not None:
+            return state.pass_index
+        if self._node is not None and "run" in self._node:
+            return int(self._node["run"]["pass"])
+        return self.flow._runtime.passes
 
     def restart(self) -> None:
         """Leave the open pass, so that the next iteration begins a new one."""

@@ -33,6 +33,16 @@ Bytes = npt.NDArray[np.uint8]
 LARGE_BYTES = 8192
 """Arrays from this size on travel through the arena; smaller ones are cheaper inside the message."""
 
+_forks = 0  # how many forks lie between the first process and this one: cheaper to compare than os.getpid()
+
+
+def _count_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_count_fork)
+
 _BLOCKS = 1 << 16
 _PAGE = mmap.PAGESIZE
 _UNUSED, _LENT, _RETURNED = 0, 1, 2
@@ -121,7 +131,7 @@ class ArenaReader:
 
     def __init__(self, fd: int):
         self._map = mmap.mmap(fd, 0)
-        self._pid = os.getpid()
+        self._forks = _forks
         self._lent: dict[int, weakref.ref[Any]] = {}
 
     def take(self, block: int, offset: int, nbytes: int) -> Bytes:
@@ -131,7 +141,7 @@ class ArenaReader:
         def give_back(_: object, self: ArenaReader = self) -> None:
             # Runs wherever the last reference dies, in any thread. A forked child must not free its parent's blocks.
             self._lent.pop(block, None)
-            if os.getpid() == self._pid:
+            if _forks == self._forks:
                 self._map[block] = _RETURNED
 
         self._lent[block] = weakref.ref(array, give_back)

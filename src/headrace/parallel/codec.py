@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import pickle
 from collections import ChainMap
@@ -159,10 +160,15 @@ class Decoder:
 
     def decode(self, data: bytes, blocks: list[Block]) -> Any:
         """The object. Its arrays on blocks hold them until they die; after an error nothing is held."""
-        if not blocks:
-            return pickle.loads(data)
-        assert self._arena is not None
-        return pickle.loads(data, buffers=[self._arena.take(*block) for block in blocks])
+        buffers = [self._arena.take(*block) for block in blocks] if self._arena is not None else []
+        if not gc.isenabled():
+            return pickle.loads(data, buffers=buffers)
+        # Everything that is made here stays alive: a collection in the midst of it is work for nothing.
+        gc.disable()
+        try:
+            return pickle.loads(data, buffers=buffers)
+        finally:
+            gc.enable()
 
     def drop(self, blocks: list[Block]) -> None:
         """Return the blocks of a message that nobody will decode."""

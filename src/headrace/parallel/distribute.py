@@ -264,10 +264,8 @@ class MapConversation(Conversation):
             cursor = Cursor(task.values)
             each = math.ceil(task.count / len(task.values))  # 1, or the size of a batch
             self._ledger.taken = lambda: min(cursor.position * each, task.count)
-            yield from cursor.iterator
-            return
-        for value, _ in self._survivors(task):
-            yield value
+            return cursor.iterator
+        return (value for value, _ in self._survivors(task))
 
     def _survivors(self, task: Task) -> Iterator[tuple[Any, Task]]:
         """The values of a row with failures or discards, each with the row of its own datapoint."""
@@ -297,15 +295,14 @@ class BatchConversation(MapConversation):
         self._batch_size = batch_size
         self._remainder = remainder
 
-    def _results(self) -> Iterator[Any]:
-        yield from super()._results()
+    def _last(self) -> Iterator[Any]:
         if self._intake.held and self._remainder:
             yield self._fill_batch()
 
     def _deliver(self, task: Task) -> Iterator[Any]:
-        if not task.loose:
-            yield from super()._deliver(task)
-            return
+        return self._filled_up(task) if task.loose else super()._deliver(task)
+
+    def _filled_up(self, task: Task) -> Iterator[Any]:
         for survivor in self._survivors(task):
             self._intake.held.append(survivor)
             if len(self._intake.held) == self._batch_size:

@@ -73,31 +73,30 @@ class Conversation:
         try:
             for worker in self._pool.workers.values():
                 self._greet(worker)
-            yield from self._results()
+            while True:
+                if self._pool.closed:
+                    raise DataFlowTerminated(f"{self._name} was closed while it was being iterated")
+                self._fill()
+                task = self._ledger.next_ready()
+                if task is not None:
+                    began = time.perf_counter()
+                    # Most rows are delivered by a list's own iterator: one generator between it and the consumer.
+                    yield from self._deliver(task)
+                    self._pace.was_away(time.perf_counter() - began)
+                    self._delivered(task)
+                    if not self._pool.closed:
+                        self._receive(0)
+                elif not self._over():
+                    self._receive(self._patience_s())
+                else:
+                    break
+            yield from self._last()
         except GeneratorExit:
             self._pool.next_stream()
             raise
         except BaseException:
             self._pool.close()
             raise
-
-    def _results(self) -> Iterator[Any]:
-        while True:
-            if self._pool.closed:
-                raise DataFlowTerminated(f"{self._name} was closed while it was being iterated")
-            self._fill()
-            task = self._ledger.next_ready()
-            if task is not None:
-                began = time.perf_counter()
-                yield from self._deliver(task)
-                self._pace.was_away(time.perf_counter() - began)
-                self._ledger.close(task)
-                if not self._pool.closed:
-                    self._receive(0)
-            elif self._over():
-                return
-            else:
-                self._receive(self._patience_s())
 
     # -- what differs
 
@@ -116,6 +115,14 @@ class Conversation:
     def _deliver(self, task: Task) -> Iterator[Any]:
         """The values of a row."""
         raise NotImplementedError("mapping and replicating differ here")
+
+    def _delivered(self, task: Task) -> None:
+        """The consumer has been given all of a row."""
+        self._ledger.close(task)
+
+    def _last(self) -> Iterator[Any]:
+        """What is delivered after the last row."""
+        return iter(())
 
     def _take(self, worker: Worker, task: Task, done: Done, values: list[Any], nbytes: int) -> None:
         """Results have come in."""

@@ -13,7 +13,7 @@ from .ledger import Ledger
 __all__ = ["Pace"]
 
 _TASK_S = 1e-3
-_TASK_BYTES = 1 << 20
+_TASK_BYTES = 4 << 20
 _TASK_ITEMS = 1 << 13
 _BUFFER_BYTES = 64 << 20
 

@@ -209,7 +209,10 @@ class CopyConversation(Conversation):
         failure = task.failures[0] if task.failures else None
         cursor = Cursor(task.values if failure is None else task.values[: failure.offset])
         self._copies.deliver(task, cursor)
-        yield from cursor.iterator
+        return cursor.iterator
+
+    def _delivered(self, task: Task) -> None:
         self._copies.delivered(task)
-        if failure is not None:
-            raise self._rebuilt(failure, f"{task.worker}, copy {task.pass_index}")
+        if task.failures:
+            raise self._rebuilt(task.failures[0], f"{task.worker}, copy {task.pass_index}")
+        super()._delivered(task)

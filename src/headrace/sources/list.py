@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from typing import Any
+from typing import Any, cast
 
 from ..flow import DataFlow
 from ..seeding import Place
@@ -48,9 +48,13 @@ class DataFromList(DataFlow):
 
     def run(self, source: None, state: State) -> Generator[Any, None, None]:
         """One pass; see `DataFlow.run`."""
-        order = self._order(state.place, state.pass_index)
-        cursor = state["position"] = Cursor(order, state.get("position", 0))
-        yield from map(self.lst.__getitem__, cursor.iterator)
+        position = state.get("position", 0)
+        if not self.shuffle and type(self.lst) in (list, tuple, range):
+            cursor = state["position"] = Cursor(cast(Any, self.lst), position)
+            yield from cursor.iterator
+        else:
+            cursor = state["position"] = Cursor(self._order(state.place, state.pass_index), position)
+            yield from map(self.lst.__getitem__, cursor.iterator)
 
     def reader(self, pass_index: int) -> Callable[[int], Any] | None:
         """See `DataFlow.reader`."""

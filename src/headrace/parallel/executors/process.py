@@ -41,6 +41,8 @@ __all__ = ["START_METHODS", "ProcessExecutor", "default_start_method"]
 START_METHODS = ("forkserver", "spawn", "fork")
 
 _PR_SET_PDEATHSIG = 1
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_KEPT_BYTES = 128 << 20
 _STACK_SIGNAL = signal.SIGRTMIN + 7
 _STACK_S = 1.0
 
@@ -229,6 +231,7 @@ def _be_worker(
         if parent is not None:
             _die_with_parent(parent)
         _empty_stdin()
+        _keep_memory()
         work(address.connect(fds), load, _SharedNumber(signal_fd))
         code = 0
     except SystemExit as error:  # user code called sys.exit: the parent will say so
@@ -256,6 +259,18 @@ def _die_with_parent(parent: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def _keep_memory() -> None:
+    """Have glibc keep what is freed, up to `_KEPT_BYTES`, and use it again.
+
+    The results of a task live until all of them are done. By default their memory would then go back to the system,
+    and each page of the next results would be a page fault: twice the time of a 150 kB image.
+    """
+    with contextlib.suppress(AttributeError, OSError):  # another C library
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # the most that it takes
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
 def _empty_stdin() -> None:
