@@ -51,9 +51,7 @@ def test_the_code_of_a_page_runs(page: Path, tmp_path: Path) -> None:
     path = tmp_path / f"{page.stem}.py"
     path.write_text(code)
 
-    done = subprocess.run(
-        [sys.executable, *_STRICT, path], cwd=tmp_path, capture_output=True, text=True, timeout=50
-    )
+    done = subprocess.run([sys.executable, *_STRICT, path], cwd=tmp_path, capture_output=True, text=True, timeout=50)
 
     assert done.returncode == 0, f"line numbers are those of {page.name}:\n{done.stderr}"
     assert "Traceback" not in done.stderr

@@ -65,8 +65,9 @@ def f(n):
     return n
 
 got = []
+flow = hr.MultiProcessMapData(hr.DataFromList(range(10), shuffle=False), 2, f)
 try:
-    for dp in hr.MultiProcessMapData(hr.DataFromList(range(10), shuffle=False), 2, f):
+    for dp in flow:
         got.append(dp)
 except MyError as error:
     print(got, error.args)
@@ -80,6 +81,15 @@ def test_1_exception_class_of_the_main_script(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, script], capture_output=True, text=True)
 
     assert (done.stdout, done.stderr, done.returncode) == ("[0, 1, 2] ('no', 3)\n", "", 0)
+
+
+def test_a_flow_that_only_its_iterator_holds_runs_to_its_end() -> None:
+    # Found by the script above: the loop keeps the iterator, and nothing keeps the flow.
+    got = []
+    for dp in hr.MultiProcessMapData(numbers(10), 2, abs):
+        got.append(dp)
+
+    assert got == list(range(10))
 
 
 class HoldsLock(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -87,6 +88,7 @@ class MapConversation(Conversation):
         on_error: what happens to datapoints that fail.
         item_timeout_s: how long a worker may be busy with one datapoint; None: as long as it takes.
         max_items: after how many datapoints a worker is replaced; None: never.
+        grain: tasks have a multiple of so many datapoints.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class MapConversation(Conversation):
         on_error: OnError,
         item_timeout_s: float | None = None,
         max_items: int | None = None,
+        grain: int = 1,
     ):
         super().__init__(pool, pace, name, state, ordered=ordered, max_retries=max_retries)
         self._source = source
@@ -110,6 +113,7 @@ class MapConversation(Conversation):
         self._on_error = on_error
         self._item_timeout_s = item_timeout_s
         self._max_items = max_items
+        self._grain = grain
         self._iterator: Iterator[Any] | None = None
         self._source_error: Exception | None = None
         self._intake = Intake(self._ledger, source, state.pass_index)
@@ -128,7 +132,7 @@ class MapConversation(Conversation):
             if self._ledger.waiting:
                 self._give(worker, self._ledger.waiting.popleft())
                 continue
-            count = self._pace.next_size(self._ledger)
+            count = min(self._pace.next_size(self._ledger), self._allowance(worker))
             if self._intake.ended or count <= 0:
                 return
             task = self._pull(count)
@@ -142,9 +146,16 @@ class MapConversation(Conversation):
                     return
                 began = time.perf_counter()
 
+    def _allowance(self, worker: Worker) -> int:
+        """How many more datapoints a worker may be given before it is replaced; whole batches, at least one."""
+        left = sys.maxsize if self._max_items is None else self._max_items - worker.given
+        return max(self._grain, left - left % self._grain)
+
     def _roomiest(self) -> Worker | None:
-        worker = min((w for w in self._pool.workers.values() if not w.retired), key=_tasks_held)
-        return worker if _tasks_held(worker) < self._pace.depth else None
+        # Nothing is given to a worker before it is ready: what cannot be pickled shows when it is given.
+        there = (w for w in self._pool.workers.values() if w.ready and not w.retired)
+        worker = min(there, key=_tasks_held, default=None)
+        return worker if worker is not None and _tasks_held(worker) < self._pace.depth else None
 
     def _pull(self, count: int) -> Task | None:
         """A row of at most ``count`` datapoints of one pass of the input; None: there are no more."""
@@ -208,9 +219,9 @@ class MapConversation(Conversation):
         failures = tuple(f if f.offset is not None else f._replace(offset=0) for f in done.failures)
         self._ledger.complete(task, values or [None] * task.count, failures, nbytes)
 
-    def _lost(self, dead: Worker, tasks: list[Task], cause: str) -> None:
+    def _lost(self, dead: Worker, tasks: list[Task], cause: str, suspect: Task | None) -> None:
         for task in reversed(tasks):
-            if task is not dead.tasks[0]:  # it had not come to this one
+            if task is not suspect:  # it had not come to this one
                 self._ledger.put_back(task, task.count)
                 continue
             task.attempts += 1
@@ -222,12 +233,14 @@ class MapConversation(Conversation):
             else:
                 self._ledger.put_back(task, 1)
 
-    def _patience_s(self) -> float | None:
+    def _patience_s(self) -> float:
+        patience_s = super()._patience_s()
         if self._item_timeout_s is None:
-            return None
+            return patience_s
         self._end_hung()
         busy = [w.busy_since for w in self._pool.workers.values() if w.tasks and w.ready]
-        return max(0.0, min(busy) + self._item_timeout_s - time.monotonic()) if busy else None
+        deadlines = [since + self._item_timeout_s - time.monotonic() for since in busy]
+        return max(0.001, min([patience_s, *deadlines]))
 
     def _end_hung(self) -> None:
         """Kill the workers that have been busy with one datapoint for too long."""
@@ -291,7 +304,7 @@ class BatchConversation(MapConversation):
     """
 
     def __init__(self, *args: Any, batch_size: int, remainder: bool, **kwargs: Any):
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, grain=batch_size, **kwargs)
         self._batch_size = batch_size
         self._remainder = remainder
 

@@ -36,7 +36,7 @@ from typing import Any
 from ..errors import DataFlowTerminated, RemoteTraceback, WorkerDied, WorkerError
 from ..state import State
 from .ledger import Ledger, Task
-from .messages import Begin, Done, Failure, Ready
+from .messages import Begin, Broken, Done, Failure, Ready
 from .pace import Pace
 from .pool import Pool, Worker
 from .transports.base import Event
@@ -45,6 +45,10 @@ from .worker import pack, unpack
 __all__ = ["Conversation", "logger", "span"]
 
 logger = logging.getLogger("headrace")
+
+_PING_S = 1.0
+"""So long nothing may happen before the workers are pinged, so that a lost message shows. A safety net: on local
+sockets nothing is lost."""
 
 
 class Conversation:
@@ -67,10 +71,15 @@ class Conversation:
         self._max_retries = max_retries
         self._ledger = Ledger(pool.next_stream(), ordered=ordered)
         self._failed_starts = 0
+        self._pinged_at = time.monotonic()
+
+    flow: Any = None
+    """What must live as long as the pass: the flow, whose end is the end of its workers."""
 
     def run(self) -> Generator[Any, None, None]:
         """Deliver until the end of the stream."""
         try:
+            self._pool.check_process()
             for worker in self._pool.workers.values():
                 self._greet(worker)
             while True:
@@ -82,12 +91,13 @@ class Conversation:
                     began = time.perf_counter()
                     # Most rows are delivered by a list's own iterator: one generator between it and the consumer.
                     yield from self._deliver(task)
+                    self._pool.check_process()
                     self._pace.was_away(time.perf_counter() - began)
                     self._delivered(task)
                     if not self._pool.closed:
                         self._receive(0)
                 elif not self._over():
-                    self._receive(self._patience_s())
+                    self._wait()
                 else:
                     break
             yield from self._last()
@@ -128,30 +138,48 @@ class Conversation:
         """Results have come in."""
         raise NotImplementedError("mapping and replicating differ here")
 
-    def _lost(self, dead: Worker, tasks: list[Task], cause: str) -> None:
-        """A worker is dead; these rows of this conversation were its."""
+    def _held(self, worker: Worker, tasks: list[Task]) -> str:
+        """What a worker had been given, for people."""
+        return f"datapoints {', '.join(span(t) for t in tasks)}" if tasks else "no datapoints"
+
+    def _lost(self, dead: Worker, tasks: list[Task], cause: str, suspect: Task | None) -> None:
+        """A worker is dead; these rows of this conversation were its. It may have died on the suspect."""
         raise NotImplementedError("mapping and replicating differ here")
 
-    def _patience_s(self) -> float | None:
-        """How long to wait for something to happen; None: as long as it takes."""
-        return None
+    def _patience_s(self) -> float:
+        """How long to wait for something to happen, before pinging."""
+        return _PING_S
 
     # -- what comes in
 
-    def _receive(self, timeout_s: float | None) -> None:
-        for worker, event in self._pool.receive(timeout_s):
+    def _wait(self) -> None:
+        if not self._receive(self._patience_s()) and time.monotonic() - self._pinged_at >= _PING_S:
+            self._pinged_at = time.monotonic()
+            for worker in self._pool.workers.values():
+                self._pool.ping(worker)
+
+    def _receive(self, timeout_s: float) -> bool:
+        """Take in what has happened; whether anything has."""
+        events = self._pool.receive(timeout_s)
+        for worker, event in events:
+            if worker.number not in self._pool.workers:
+                continue  # parted from a moment ago
             if event.message is None:
                 self._bury(worker)
             elif isinstance(event.message, Ready):
                 self._welcome(worker, event.message)
             elif isinstance(event.message, Done):
                 self._answer(worker, event.message, event)
+            elif isinstance(event.message, Broken):
+                self._part_from(worker, event.message.reason)
+
+        return bool(events)
 
     def _welcome(self, worker: Worker, ready: Ready) -> None:
+        self._pool.welcome(worker)
         if ready.failure is not None:
             raise self._rebuilt(ready.failure, f"while {worker.name} was starting")
         self._failed_starts = 0
-        self._pool.welcome(worker)
 
     def _answer(self, worker: Worker, done: Done, event: Event) -> None:
         task = worker.answered()
@@ -170,17 +198,24 @@ class Conversation:
 
     def _bury(self, worker: Worker) -> None:
         """A worker is dead: start another one in its place, and say so, unless it was told to leave."""
-        tasks = [task for task in worker.tasks if task.stream == self._ledger.stream]
         cause = f"{worker.name} {self._pool.bury(worker)}"
-        if worker.retired and not tasks:
+        if worker.retired and not worker.tasks:
             return
         if not worker.ready:
             self._failed_starts += 1
             if self._failed_starts > self._max_retries:
                 raise WorkerDied(f"{self._name}: {cause} while starting, {self._failed_starts} times in a row")
-        held = f"datapoints {', '.join(span(t) for t in tasks)}" if tasks else "no datapoints"
-        logger.warning("%s: %s; it held %s; it is replaced", self._name, cause, held)
-        self._lost(worker, tasks, cause)
+        self._replace(worker, cause, worker.tasks[0] if worker.tasks else None)
+
+    def _part_from(self, worker: Worker, reason: str) -> None:
+        """What a worker says cannot be trusted any more, through no fault of a datapoint: end and replace it."""
+        self._pool.end(worker)
+        self._replace(worker, f"{worker.name} was ended: {reason}", None)
+
+    def _replace(self, worker: Worker, cause: str, suspect: Task | None) -> None:
+        tasks = [task for task in worker.tasks if task.stream == self._ledger.stream]
+        logger.warning("%s: %s; it held %s; it is replaced", self._name, cause, self._held(worker, tasks))
+        self._lost(worker, tasks, cause, suspect)
         if not worker.retired:
             self._greet(self._pool.start(worker.slot))
 

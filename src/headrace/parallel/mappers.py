@@ -73,7 +73,11 @@ class _Mapper(ParallelFlow):
 
     def run(self, source: Any, state: State) -> Generator[Any, None, None]:
         """One pass; see `DataFlow.run`."""
-        return MapConversation(self._pool(), self._pace(), type(self).__name__, state, source, **self._how(state)).run()
+        conversation = MapConversation(
+            self._pool(), self._pace(), type(self).__name__, state, source, **self._how(state)
+        )
+        conversation.flow = self
+        return conversation.run()
 
     def _pace(self) -> Pace:
         return Pace(
@@ -345,7 +349,7 @@ class MultiProcessMapAndBatchDataZMQ(_Mapper):
 
     def run(self, source: Any, state: State) -> Generator[Any, None, None]:
         """One pass; see `DataFlow.run`."""
-        return BatchConversation(
+        conversation = BatchConversation(
             self._pool(),
             self._pace(),
             type(self).__name__,
@@ -354,7 +358,9 @@ class MultiProcessMapAndBatchDataZMQ(_Mapper):
             batch_size=self.batch_size,
             remainder=self.remainder,
             **self._how(state),
-        ).run()
+        )
+        conversation.flow = self
+        return conversation.run()
 
     def _pace(self) -> Pace:
         return Pace(

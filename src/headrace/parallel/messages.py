@@ -4,9 +4,15 @@
 
     parent -> worker   Begin      a pass begins: its number and seeds; comes before any Work of that pass
                        Work       a task: datapoints to map (body), or how many a copy shall produce
+                       Ping       are we still together? sent when nothing has happened for a while
                        Stop       leave
     worker -> parent   Ready      I have started (or, with a failure: I could not)
                        Done       a task's results (body), one message for each Work, in the order of the Works
+                       Pong       the answer to a Ping
+    either, to itself  Broken     a message was lost or damaged on the way here (the transport has seen it)
+
+Messages are numbered and checksummed by the transports between processes. A lost one is noticed with the next one,
+and a Ping makes sure that there is a next one.
 """
 
 from __future__ import annotations
@@ -15,7 +21,7 @@ from typing import Any, NamedTuple
 
 from ..seeding import Place
 
-__all__ = ["Begin", "Done", "Failure", "Message", "Ready", "Stop", "Work"]
+__all__ = ["Begin", "Broken", "Done", "Failure", "Message", "Ping", "Pong", "Ready", "Stop", "Work"]
 
 
 class Begin(NamedTuple):
@@ -58,6 +64,24 @@ class Work(NamedTuple):
     first: int = 0
 
 
+class Ping(NamedTuple):
+    """Anything lost on the way to you shows now, by the number of this message."""
+
+
+class Pong(NamedTuple):
+    """Anything lost on the way from you shows now, by the number of this message."""
+
+
+class Broken(NamedTuple):
+    """The conversation with a worker cannot go on; it is replaced, and its tasks are done again.
+
+    Attributes:
+        reason: for people.
+    """
+
+    reason: str
+
+
 class Stop(NamedTuple):
     """Leave, and close what is open."""
 
@@ -97,6 +121,7 @@ class Done(NamedTuple):
         ended: the copy of a runner has come to its end.
         state: where that copy stands after these values.
         loose: map-and-batch: the values are single results, not batches.
+        produced: how many datapoints the copy of a runner has given since its Begin, with these.
         digest: of the first datapoints of a runner's copy, once.
     """
 
@@ -109,7 +134,8 @@ class Done(NamedTuple):
     ended: bool = False
     state: Any = None
     loose: bool = False
+    produced: int = 0
     digest: bytes | None = None
 
 
-Message = Begin | Work | Stop | Ready | Done
+Message = Begin | Work | Ping | Stop | Ready | Done | Pong | Broken

@@ -103,7 +103,8 @@ class OnError:
         self._errors.add(BadDatapoint(index, error))
         count = len(self._errors)
         if count < 10 or count % 100 == 0:
-            logger.warning("%s: bad datapoint %d, number %d of this pass: %r", self._name, index, count, error)
+            text = f"{type(error).__name__}: {error}".partition("\n")[0]
+            logger.warning("%s: bad datapoint %d, number %d of this pass: %s", self._name, index, count, text)
         if self._max_errors is not None and count > self._limit(index):
             raise TooManyErrors(
                 f"{self._name}: {count} datapoints have failed, max_errors={self._max_errors}; the last one is {index}"

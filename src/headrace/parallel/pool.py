@@ -20,7 +20,7 @@ from typing import Any
 
 from .executors.base import Executor, Handle
 from .ledger import Task
-from .messages import Message, Ready, Stop, Work
+from .messages import Message, Ping, Ready, Stop, Work
 from .programs import Program
 from .transports.base import Event, Transport
 
@@ -105,6 +105,8 @@ class Pool:
 
     def next_stream(self) -> int:
         """Begin a new conversation: tasks of earlier ones are void from now on."""
+        if os.getpid() != self._pid:  # a forked child drops its copy of an iterator
+            return self.stream
         self.stream += 1
         self._executor.signal.set(self.stream)
         return self.stream
@@ -125,6 +127,14 @@ class Pool:
     def receive(self, timeout_s: float | None) -> list[tuple[Worker, Event]]:
         """What workers have said, and who died; see `Transport.receive`."""
         return [(self.workers[e.worker], e) for e in self._transport.receive(timeout_s) if e.worker in self.workers]
+
+    def check_process(self) -> None:
+        """Refuse to work in a forked child."""
+        if os.getpid() != self._pid:
+            raise RuntimeError(
+                f"this iterator belongs to process {self._pid}, whose workers cannot serve its forked child "
+                f"{os.getpid()}; begin a new one there with iter(flow)"
+            )
 
     def welcome(self, worker: Worker) -> None:
         """A worker is ready: send what has waited for that."""
@@ -153,6 +163,10 @@ class Pool:
         worker.handle.kill(True)
         worker.handle.ended(_KILL_S)
         self.bury(worker)
+
+    def ping(self, worker: Worker) -> None:
+        """Ask for a sign of life, also one that has not said it is ready: that message may be the one that was lost."""
+        self._transport.send(worker.number, Ping(), None)
 
     def retire(self, worker: Worker) -> Worker:
         """Have a worker leave when it is done with what it holds; another one takes its slot, and is returned."""

@@ -42,6 +42,7 @@ class Outcome:
     ended: bool = False
     state: Any = None
     loose: bool = False
+    produced: int = 0
     digest: bytes | None = None
 
 
@@ -85,6 +86,11 @@ def collect(results: Iterator[Any], outcome: Outcome, *, may_exit: bool) -> None
             outcome.values.append(None)
 
 
+def _raising(error: Exception) -> Iterator[Any]:
+    raise error
+    yield
+
+
 _DIGESTED = 4
 """So many first datapoints are compared between copies."""
 
@@ -115,7 +121,12 @@ class MapProgram:
     def run(self, task: Work, items: list[Any], channel: Channel) -> Outcome:
         """See `Program`."""
         outcome = Outcome([])
-        collect(self._results(task, items), outcome, may_exit=self._in_process)
+        results = self._results(task, items)
+        collect(results, outcome, may_exit=self._in_process)
+        while len(outcome.values) < len(items):  # the function raised StopIteration, which map() passes on as an end
+            error = RuntimeError("the map function raised StopIteration")
+            collect(_raising(error), outcome, may_exit=self._in_process)
+            collect(results, outcome, may_exit=self._in_process)
         # By identity: == would ask the user's objects.
         outcome.discards = len([1 for v in outcome.values if v is None]) - len(outcome.failures)
         return outcome
@@ -150,7 +161,7 @@ class MapAndBatchProgram(MapProgram):
         """See `Program`."""
         outcome = super().run(task, items, channel)
         values = outcome.values
-        if outcome.failures or outcome.discards or len(values) < self._batch_size:
+        if outcome.failures or outcome.discards or len(values) % self._batch_size:
             outcome.loose = True
             return outcome
         size = self._batch_size
@@ -183,6 +194,7 @@ class ReplicateProgram:
         self._flow = flows[0]
         self._stream: Iterator[Any] = iter(())
         self._ended = False
+        self._produced = 0
         self._first: list[bytes] | None = []  # digests of the first datapoints, until they are sent
         self._state_cost_s = 0.0
         self._state_at = 0.0
@@ -202,6 +214,7 @@ class ReplicateProgram:
         share = (index, count) if self._shard else (0, 1)
         plant(self._flow, begin.place.seed, (*begin.place.copy, *path), share, begin.resume)
         self._ended = False
+        self._produced = 0
         self._first = [] if begin.resume is None and begin.skip == 0 and not self._shard else None
         self._state_at = 0.0
         self._stream = self._datapoints(self._flow, resumed=begin.resume is not None)
@@ -223,6 +236,8 @@ class ReplicateProgram:
         """See `Program`."""
         outcome = Outcome([])
         collect(itertools.islice(self._stream, task.size), outcome, may_exit=self._in_process)
+        self._produced += len(outcome.values) - len(outcome.failures)
+        outcome.produced = self._produced
         outcome.ended = self._ended or bool(outcome.failures)
         outcome.state = self._state()
         outcome.digest = self._digest(outcome)

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from ..errors import WorkerDied
+from ..errors import AuditError, WorkerDied
 from ..state import Cursor, Node, State
 from .engine import Conversation
 from .ledger import Task
@@ -47,6 +47,8 @@ class Copy:
         worker: number of the worker that runs it; None: nobody at the moment.
         received: where it stood at the last row that came in: a replacement goes on there.
         delivered: where it stood at the last datapoint the consumer was given: a resumed pass goes on there.
+        seen: how many datapoints of it have come in.
+        seen_before: of these, how many from workers that ran it before.
         deaths: how many workers have died on it since it last gave something.
     """
 
@@ -55,6 +57,8 @@ class Copy:
         self.worker: int | None = None
         self.received = Position(*saved) if saved is not None else Position()
         self.delivered = Position(*saved) if saved is not None else Position()
+        self.seen = 0
+        self.seen_before = 0
         self.deaths = 0
 
 
@@ -144,7 +148,7 @@ class CopyConversation(Conversation):
         copy = self._copies.next_idle()
         if copy is None:
             return
-        copy.worker = worker.number
+        copy.worker, copy.seen_before = worker.number, copy.seen
         at = copy.received
         begin = self._begin(worker, copy=(copy.index, len(self._copies)), resume=at.resume, skip=at.skip)
         self._pool.post(worker, begin._replace(pass_index=self._copies.pass_index))
@@ -169,6 +173,12 @@ class CopyConversation(Conversation):
         failures = tuple(f if f.offset is not None else f._replace(offset=0) for f in done.failures)
         self._ledger.complete(task, values or [None] * len(failures), failures, nbytes)
         copy.received.advance(task)
+        copy.seen += len(values) - len(failures)
+        if copy.seen - copy.seen_before != done.produced:
+            raise AuditError(
+                f"{self._name}: copy {copy.index} has given {done.produced} datapoints, of which "
+                f"{copy.seen - copy.seen_before} have come in"
+            )
         if done.digest is not None:
             self._compare(done.digest, copy.index)
         if done.ended and not failures and copy.worker == worker.number:
@@ -190,14 +200,18 @@ class CopyConversation(Conversation):
                 stacklevel=2,
             )
 
-    def _lost(self, dead: Worker, tasks: list[Task], cause: str) -> None:
+    def _held(self, worker: Worker, tasks: list[Task]) -> str:
+        copy = self._copies.of(worker)
+        return f"copy {copy.index}, which goes on after its datapoint {copy.seen}" if copy is not None else "no copy"
+
+    def _lost(self, dead: Worker, tasks: list[Task], cause: str, suspect: Task | None) -> None:
         copy = self._copies.of(dead)
         for task in tasks:
             self._ledger.discard(task)  # the copy is asked again, from where it stood
         if copy is None:
             return
         copy.worker = None
-        if dead.ready:
+        if suspect is not None:
             copy.deaths += 1
         if copy.deaths >= self._max_retries:
             raise WorkerDied(

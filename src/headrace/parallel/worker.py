@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 
 from ..errors import SerializationError
-from .messages import Begin, Done, Failure, Ready, Stop, Work
+from .messages import Begin, Broken, Done, Failure, Ping, Pong, Ready, Stop, Work
 from .pickling import explain
 from .programs import Program
 
@@ -62,6 +62,10 @@ def work(channel: Channel, load: Callable[[], Program], signal: Signal) -> None:
                     program.begin(message)
                 except Exception as error:
                     broken = pack(error)
+            elif isinstance(message, Ping):
+                channel.send(Pong())
+            elif isinstance(message, Broken):
+                channel.send(message)  # the parent ends us
             elif isinstance(message, Stop):
                 return
             del message, body  # hold nothing while waiting
@@ -89,6 +93,7 @@ def _perform(channel: Channel, program: Program, task: Work, body: Any) -> None:
         ended=outcome.ended,
         state=outcome.state,
         loose=outcome.loose,
+        produced=outcome.produced,
         digest=outcome.digest,
     )
     try:

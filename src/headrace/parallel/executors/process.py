@@ -333,6 +333,8 @@ class _Zygote:
                 return
             if type(self)._current is self:
                 type(self)._current = None
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(2)  # a forked child may hold a copy, which closing would not end
         self._socket.close()
         self._process.wait()
 

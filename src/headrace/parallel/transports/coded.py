@@ -1,6 +1,7 @@
 """What the transports between processes share: messages are two frames, large arrays travel through two arenas.
 
-``frames = [pickled (message, blocks), encoded body]``. Each worker has one arena for its results, and one for its
+``frames = [number, checksum, pickled (message, blocks)], [encoded body]``. The checksum covers both frames, not what
+lies in the arenas, which never leaves memory. Each worker has one arena for its results, and one for its
 tasks. Both are made by the parent before the worker starts, so they outlive the worker in either direction.
 """
 
@@ -8,13 +9,20 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
+import struct
+import zlib
 from typing import Any, NamedTuple
 
 from ..arena import ArenaReader, ArenaWriter, create_arena
 from ..codec import Block, Decoder, Encoder
-from ..messages import Message
+from ..messages import Broken, Message
 
-__all__ = ["IDLE_MS", "ArenaFds", "Body", "Coder"]
+__all__ = ["IDLE_MS", "ArenaFds", "Body", "Coder", "Fault"]
+
+Frames = tuple[bytes, bytes]
+
+_HEAD = struct.Struct("<QI")
 
 IDLE_MS = 1000
 """How long a worker waits before it calls itself idle."""
@@ -49,6 +57,46 @@ class ArenaFds(NamedTuple):
         os.close(self.results)
 
 
+class Fault:
+    """A disturbance of the messages to or from the first worker of each pool, for tests.
+
+    The environment variable ``HEADRACE_FAULT`` says which: ``SIDE:KIND:K``, where SIDE is ``parent`` or ``worker`` (who
+    sends), KIND is ``drop``, ``duplicate``, ``corrupt`` or ``delay`` (until after the next one), and K is the number of
+    the message, from 0.
+
+    Raises:
+        ValueError: the variable is set to something else.
+    """
+
+    def __init__(self, kind: str, number: int):
+        self._kind = kind
+        self._left = number
+        self._late: list[Frames] = []
+
+    @classmethod
+    def of_environment(cls, side: str, worker: int) -> Fault | None:
+        """The fault for the messages that ``side`` sends, to or from this worker; None: all is well."""
+        text = os.environ.get("HEADRACE_FAULT")
+        if text is None:
+            return None
+        match = re.fullmatch(r"(parent|worker):(drop|duplicate|corrupt|delay):(\d+)", text)
+        if match is None:
+            raise ValueError(f"HEADRACE_FAULT must be like 'worker:drop:5', got {text!r}")
+        return cls(match[2], int(match[3])) if match[1] == side and worker == 0 else None
+
+    def apply(self, frames: Frames) -> list[Frames]:
+        """What is sent instead."""
+        late, self._late = self._late, []
+        self._left -= 1
+        if self._left != -1:
+            return [frames, *late]
+        if self._kind == "delay":
+            self._late = [frames]
+        header, data = frames
+        damaged = (header, data[:-1] + bytes([data[-1] ^ 1])) if data else (header[:-1] + bytes([header[-1] ^ 1]), data)
+        return {"drop": [], "duplicate": [frames, frames], "corrupt": [damaged], "delay": []}[self._kind]
+
+
 class Coder:
     """Makes frames of messages, and back.
 
@@ -56,25 +104,44 @@ class Coder:
         outgoing: descriptor of the arena this side writes.
         incoming: descriptor of the arena the other side writes.
         main_by_value: see `Encoder`.
+        fault: what is to go wrong on the way out.
     """
 
-    def __init__(self, outgoing: int, incoming: int, *, main_by_value: bool):
+    def __init__(self, outgoing: int, incoming: int, *, main_by_value: bool, fault: Fault | None = None):
         self._encoder = Encoder(ArenaWriter(outgoing), main_by_value=main_by_value)
         self._decoder = Decoder(ArenaReader(incoming))
         self.empty = self._encoder.empty
         self._parent = os.getppid()
+        self._sent = 0
+        self._received = 0
+        self._fault = fault
 
-    def pack(self, message: Message, body: Any) -> tuple[bytes, bytes]:
-        """The two frames. Raises what pickling the body raises."""
-        if body is None:
-            return pickle.dumps((message, None), 5), b""
-        data, blocks = self._encoder.encode(body)
-        return pickle.dumps((message, blocks), 5), data
+    def pack(self, message: Message, body: Any) -> list[Frames]:
+        """What is to be sent: the two frames; under fault injection perhaps none, or more.
 
-    @staticmethod
-    def unpack(header: bytes, data: bytes) -> tuple[Message, Body | None]:
-        """The message, and its body still in bytes."""
-        message, blocks = pickle.loads(header)
+        Raises what pickling the body raises.
+        """
+        blocks: list[Block] | None = None
+        data = b""
+        if body is not None:
+            data, blocks = self._encoder.encode(body)
+        text = pickle.dumps((message, blocks), 5)
+        header = _HEAD.pack(self._sent, zlib.crc32(data, zlib.crc32(text))) + text
+        self._sent += 1
+        return [(header, data)] if self._fault is None else self._fault.apply((header, data))
+
+    def unpack(self, header: bytes, data: bytes) -> tuple[Message, Body | None] | None:
+        """The message, and its body still in bytes; None for a message that came before."""
+        number, checksum = _HEAD.unpack_from(header)
+        text = header[_HEAD.size :]
+        if zlib.crc32(data, zlib.crc32(text)) != checksum:
+            return Broken(f"message {self._received} was damaged on its way"), None
+        if number < self._received:
+            return None
+        if number > self._received:
+            return Broken(f"message {self._received} was lost on its way"), None
+        self._received += 1
+        message, blocks = pickle.loads(text)
         return message, None if blocks is None else Body(data, blocks)
 
     def decode(self, body: Body | None) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..messages import Message
 from .base import Event
-from .coded import IDLE_MS, ArenaFds, Body, Coder
+from .coded import IDLE_MS, ArenaFds, Body, Coder, Fault
 
 __all__ = ["PipeTransport"]
 
@@ -24,7 +24,8 @@ _READ_BYTES = 1 << 20
 class PipeAddress:
     """See `Address`."""
 
-    def __init__(self, end: socket.socket, arenas: ArenaFds, main_by_value: bool):
+    def __init__(self, worker: int, end: socket.socket, arenas: ArenaFds, main_by_value: bool):
+        self._worker = worker
         self._end = end.fileno()
         self._arenas = arenas
         self._main_by_value = main_by_value
@@ -36,7 +37,8 @@ class PipeAddress:
     def connect(self, fds: list[int]) -> PipeChannel:
         """See `Address`."""
         arenas = ArenaFds(*fds[1:])
-        coder = Coder(arenas.results, arenas.tasks, main_by_value=self._main_by_value)
+        fault = Fault.of_environment("worker", self._worker)
+        coder = Coder(arenas.results, arenas.tasks, main_by_value=self._main_by_value, fault=fault)
         return PipeChannel(socket.socket(fileno=fds[0]), coder)
 
 
@@ -53,8 +55,8 @@ class PipeChannel:
 
     def send(self, message: Message, body: Any = None) -> None:
         """See `Channel`."""
-        header, data = self._coder.pack(message, body)
-        self._socket.sendall(_LENGTHS.pack(len(header), len(data)) + header + data)
+        for header, data in self._coder.pack(message, body):
+            self._socket.sendall(_LENGTHS.pack(len(header), len(data)) + header + data)
 
     def leave(self) -> None:
         """See `Channel`. A process is watched."""
@@ -63,10 +65,13 @@ class PipeChannel:
         """See `Channel`."""
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
-        while not poll.poll(IDLE_MS):
-            self._coder.idle()
-        header_size, data_size = _LENGTHS.unpack(self._read(_LENGTHS.size))
-        return Coder.unpack(self._read(header_size), self._read(data_size))
+        while True:
+            while not poll.poll(IDLE_MS):
+                self._coder.idle()
+            header_size, data_size = _LENGTHS.unpack(self._read(_LENGTHS.size))
+            message = self._coder.unpack(self._read(header_size), self._read(data_size))
+            if message is not None:
+                return message
 
     def _read(self, size: int) -> bytes:
         data = bytearray(size)
@@ -116,7 +121,9 @@ class _Line:
             if len(self.incoming) < middle + data_size:
                 break
             header = bytes(self.incoming[position + _LENGTHS.size : middle])
-            messages.append(Coder.unpack(header, bytes(self.incoming[middle : middle + data_size])))
+            message = self.coder.unpack(header, bytes(self.incoming[middle : middle + data_size]))
+            if message is not None:
+                messages.append(message)
             position = middle + data_size
         del self.incoming[:position]
         return messages
@@ -144,9 +151,10 @@ class PipeTransport:
     def add(self, worker: int) -> PipeAddress:
         """See `Transport`."""
         arenas = ArenaFds.create()
-        coder = Coder(arenas.tasks, arenas.results, main_by_value=self._main_by_value)
+        fault = Fault.of_environment("parent", worker)
+        coder = Coder(arenas.tasks, arenas.results, main_by_value=self._main_by_value, fault=fault)
         line = self._lines[worker] = _Line(coder, arenas)
-        return PipeAddress(line.theirs, arenas, self._main_by_value)
+        return PipeAddress(worker, line.theirs, arenas, self._main_by_value)
 
     def watch(self, worker: int, sentinel: int) -> None:
         """See `Transport`. The worker has its end by now, so it is closed here."""
@@ -164,8 +172,8 @@ class PipeTransport:
     def send(self, worker: int, message: Message, body: Any = None) -> None:
         """See `Transport`."""
         line = self._lines[worker]
-        header, data = line.coder.pack(message, body)
-        line.outgoing += _LENGTHS.pack(len(header), len(data)) + header + data
+        for header, data in line.coder.pack(message, body):
+            line.outgoing += _LENGTHS.pack(len(header), len(data)) + header + data
         line.flush()
 
     def receive(self, timeout_s: float | None) -> list[Event]:

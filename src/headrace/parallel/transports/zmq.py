@@ -19,7 +19,7 @@ import zmq
 
 from ..messages import Message
 from .base import Event
-from .coded import IDLE_MS, ArenaFds, Body, Coder
+from .coded import IDLE_MS, ArenaFds, Body, Coder, Fault
 
 __all__ = ["ZmqTransport"]
 
@@ -27,7 +27,8 @@ __all__ = ["ZmqTransport"]
 class ZmqAddress:
     """See `Address`."""
 
-    def __init__(self, endpoint: str, identity: bytes, arenas: ArenaFds, main_by_value: bool):
+    def __init__(self, worker: int, endpoint: str, identity: bytes, arenas: ArenaFds, main_by_value: bool):
+        self._worker = worker
         self._endpoint = endpoint
         self._identity = identity
         self._arenas = arenas
@@ -40,7 +41,8 @@ class ZmqAddress:
     def connect(self, fds: list[int]) -> ZmqChannel:
         """See `Address`."""
         arenas = ArenaFds(*fds)
-        coder = Coder(arenas.results, arenas.tasks, main_by_value=self._main_by_value)
+        fault = Fault.of_environment("worker", self._worker)
+        coder = Coder(arenas.results, arenas.tasks, main_by_value=self._main_by_value, fault=fault)
         return ZmqChannel(self._endpoint, self._identity, coder)
 
 
@@ -59,17 +61,20 @@ class ZmqChannel:
 
     def send(self, message: Message, body: Any = None) -> None:
         """See `Channel`."""
-        self._socket.send_multipart(self._coder.pack(message, body))
+        for frames in self._coder.pack(message, body):
+            self._socket.send_multipart(frames)
 
     def leave(self) -> None:
         """See `Channel`. A process is watched."""
 
     def receive(self) -> tuple[Message, Any]:
         """See `Channel`."""
-        while not self._socket.poll(IDLE_MS):
-            self._coder.idle()
-        header, data = self._socket.recv_multipart()
-        return Coder.unpack(header, data)
+        while True:
+            while not self._socket.poll(IDLE_MS):
+                self._coder.idle()
+            message = self._coder.unpack(*self._socket.recv_multipart())
+            if message is not None:
+                return message
 
 
 class ZmqTransport:
@@ -101,8 +106,9 @@ class ZmqTransport:
         arenas = ArenaFds.create()
         self._identities[worker], self._workers[identity] = identity, worker
         self._arenas[worker] = arenas
-        self._coders[worker] = Coder(arenas.tasks, arenas.results, main_by_value=self._main_by_value)
-        return ZmqAddress(self._endpoint, identity, arenas, self._main_by_value)
+        fault = Fault.of_environment("parent", worker)
+        self._coders[worker] = Coder(arenas.tasks, arenas.results, main_by_value=self._main_by_value, fault=fault)
+        return ZmqAddress(worker, self._endpoint, identity, arenas, self._main_by_value)
 
     def watch(self, worker: int, sentinel: int) -> None:
         """See `Transport`. The worker has its arenas by now, so their descriptors are closed here."""
@@ -122,9 +128,10 @@ class ZmqTransport:
 
     def send(self, worker: int, message: Message, body: Any = None) -> None:
         """See `Transport`."""
-        header, data = self._coders[worker].pack(message, body)
+        packed = self._coders[worker].pack(message, body)
         try:
-            self._socket.send_multipart((self._identities[worker], header, data))
+            for frames in packed:
+                self._socket.send_multipart((self._identities[worker], *frames))
         except zmq.ZMQError as error:
             if error.errno != zmq.EHOSTUNREACH:
                 raise
@@ -145,8 +152,9 @@ class ZmqTransport:
             while True:
                 identity, header, data = self._socket.recv_multipart(zmq.NOBLOCK)
                 worker = self._workers.get(identity)
-                if worker is not None:
-                    events.append(Event(worker, *Coder.unpack(header, data)))
+                message = self._coders[worker].unpack(header, data) if worker is not None else None
+                if worker is not None and message is not None:
+                    events.append(Event(worker, *message))
         except zmq.Again:
             return events
 
