@@ -39,6 +39,7 @@ from .seeding import Place, fresh_entropy, global_seed, seeds_set, shards_itself
 from .state import Input, Node, State, decode, difference, seal, snapshot, unseal
 
 if TYPE_CHECKING:
+    from .observe.audit import Audit
     from .parallel.pool import Pool
 
 __all__ = ["DataFlow", "ProxyDataFlow", "RNGDataFlow", "as_flow", "walk"]
@@ -143,6 +144,7 @@ class DataFlow:
     """Whether shares of the inputs give shares of this flow. Under a runner with ``shard=True`` a share is taken by the
     first flow, from the top, for which this does not hold: a source, or a flow that may do anything."""
 
+    _audit: Audit | None = None  # where a parallel flow keeps books, see `audit`
     _seed: int | None = None
     _reads: Callable[[Any], Iterable[Any]] | None = None  # the user's own __iter__, where there is one
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..errors import ItemTimeoutError, SerializationError, WorkerDied
+from ..observe.audit import AuditedPass
 from ..stacking import stack_datapoints
 from ..state import Cursor, Input, Node, State
 from .engine import Conversation, logger, span
@@ -35,7 +36,7 @@ class Intake:
             rows.
     """
 
-    def __init__(self, ledger: Ledger, source: Input, pass_index: int):
+    def __init__(self, ledger: Ledger, source: Input, pass_index: int, books: AuditedPass | None):
         self.first = 0
         self.passes = 0
         self.ended = False
@@ -43,6 +44,7 @@ class Intake:
         self._ledger = ledger
         self._source = source
         self._pass_index = pass_index
+        self._books = books
         self._lag: int | None = None  # pass of the input, less our own
 
     def open(self, items: list[Any]) -> Task:
@@ -51,6 +53,8 @@ class Intake:
             self._lag = self._source.pass_index - self._pass_index - self.passes
         task = self._ledger.open(items, len(items), self._pass_index + self.passes, self.first)
         self.first += len(items)
+        if self._books is not None:
+            self._books.take(task.pass_index, task.first, task.count)
         return task
 
     def snapshot(self) -> Node:
@@ -76,6 +80,8 @@ class Intake:
                 assert read is not None
                 items = [read(number) for number in range(first, first + items)]
             self._ledger.waiting.append(self._ledger.open(items, len(items), pass_index, first))
+            if self._books is not None:
+                self._books.take(pass_index, first, len(items))
 
 
 class MapConversation(Conversation):
@@ -89,6 +95,7 @@ class MapConversation(Conversation):
         item_timeout_s: how long a worker may be busy with one datapoint; None: as long as it takes.
         max_items: after how many datapoints a worker is replaced; None: never.
         grain: tasks have a multiple of so many datapoints.
+        books: where datapoints are counted, see `audit`; None: nowhere.
     """
 
     def __init__(
@@ -106,6 +113,7 @@ class MapConversation(Conversation):
         item_timeout_s: float | None = None,
         max_items: int | None = None,
         grain: int = 1,
+        books: AuditedPass | None = None,
     ):
         super().__init__(pool, pace, name, state, ordered=ordered, max_retries=max_retries)
         self._source = source
@@ -116,7 +124,8 @@ class MapConversation(Conversation):
         self._grain = grain
         self._iterator: Iterator[Any] | None = None
         self._source_error: Exception | None = None
-        self._intake = Intake(self._ledger, source, state.pass_index)
+        self._books = books
+        self._intake = Intake(self._ledger, source, state.pass_index, books)
         if "intake" in state:
             self._intake.restore(state["intake"])
         state["intake"] = self._intake
@@ -206,7 +215,14 @@ class MapConversation(Conversation):
             return False
         if self._source_error is not None:
             raise self._source_error
+        if self._books is not None and not self._books.complete:
+            self._books.compare()
         return True
+
+    def _delivered(self, task: Task) -> None:
+        if self._books is not None:
+            self._books.deliver(task.pass_index, task.first, task.count)
+        super()._delivered(task)
 
     # -- taking back
 

@@ -73,11 +73,12 @@ class Conversation:
         self._failed_starts = 0
         self._pinged_at = time.monotonic()
 
-    flow: Any = None
-    """What must live as long as the pass: the flow, whose end is the end of its workers."""
+    def run(self, keep: object = None) -> Generator[Any, None, None]:
+        """Deliver until the end of the stream.
 
-    def run(self) -> Generator[Any, None, None]:
-        """Deliver until the end of the stream."""
+        Args:
+            keep: what must live as long as the pass: the flow, whose end is the end of its workers.
+        """
         try:
             self._pool.check_process()
             for worker in self._pool.workers.values():

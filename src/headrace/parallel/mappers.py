@@ -76,8 +76,7 @@ class _Mapper(ParallelFlow):
         conversation = MapConversation(
             self._pool(), self._pace(), type(self).__name__, state, source, **self._how(state)
         )
-        conversation.flow = self
-        return conversation.run()
+        return conversation.run(keep=self)
 
     def _pace(self) -> Pace:
         return Pace(
@@ -102,6 +101,7 @@ class _Mapper(ParallelFlow):
             "on_error": OnError(self.on_error, self.max_errors, length, self._errors, type(self).__name__),
             "item_timeout_s": self.item_timeout_s,
             "max_items": self.max_items_per_worker,
+            "books": self._audit.begin(type(self).__name__, state.pass_index) if self._audit is not None else None,
         }
 
     def _limits(
@@ -359,8 +359,7 @@ class MultiProcessMapAndBatchDataZMQ(_Mapper):
             remainder=self.remainder,
             **self._how(state),
         )
-        conversation.flow = self
-        return conversation.run()
+        return conversation.run(keep=self)
 
     def _pace(self) -> Pace:
         return Pace(
