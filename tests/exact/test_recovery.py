@@ -6,6 +6,8 @@ import itertools
 import logging
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -132,8 +134,8 @@ def test_death_of_idle_workers(make: Any, caplog: pytest.LogCaptureFixture) -> N
         got = read_on(flow, first, running)
         assert got == SQUARES
     assert all("was killed by SIGKILL" in w for w in warnings_of(caplog))
-    if make in room:
-        assert "no datapoints" in warnings_of(caplog)[0] or make is runner_zmq
+    if make is mapper:  # only one of its two workers had anything to do
+        assert sum("it held no datapoints" in w for w in warnings_of(caplog)) == 1
 
 
 def read_on(flow: hr.DataFlow, first: Any, running: Iterator[Any]) -> list[Any]:
@@ -199,17 +201,36 @@ def test_all_workers_killed_at_once(make: Any, caplog: pytest.LogCaptureFixture)
     assert len(warnings_of(caplog)) == len(pids)
 
 
-def test_the_fork_server_is_killed_too() -> None:
-    """Its workers die with it. That is recovered from, or it is one clear error; never a hang."""
-    with mapper(square) as flow:
-        running = iter(flow)
-        first = next(running)
-        kill([flow._runtime.pool._executor._zygote._process.pid])
+FORK_SERVER = """
+import os, signal
+import headrace as hr
+
+flow = hr.MultiProcessMapData(range(40), 2, lambda n: n * n)
+with flow:
+    assert list(flow) == [n * n for n in range(40)]
+    os.kill(flow._runtime.pool._executor._zygote._process.pid, signal.SIGKILL)
+    for _ in range(5):
         try:
-            assert read_on(flow, first, running) == SQUARES
+            got = list(flow)
         except RuntimeError as error:
-            assert "fork server" in str(error)  # noqa: PT017
-        assert read(flow) == SQUARES
+            print("error:", error)
+        else:
+            assert got == [n * n for n in range(40)]
+    print("usable")
+"""
+
+
+def test_the_fork_server_is_killed_too(tmp_path: Path) -> None:
+    """Its workers die with it. That is recovered from, or it is one clear error; never a hang."""
+    script = tmp_path / "script.py"
+    script.write_text(FORK_SERVER)
+
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=15)
+
+    lines = done.stdout.splitlines()
+    assert (done.returncode, lines[-1]) == (0, "usable"), done.stderr
+    assert len(lines) <= 2
+    assert all("the fork server" in line for line in lines[:-1])
 
 
 # -- what has been delivered
@@ -265,6 +286,8 @@ def test_a_poisonous_datapoint_follows_on_error(make: Any, on_error: str, tmp_pa
         ((index, error),) = [(bad.index, bad.error) for bad in flow.errors]
     expected = list(SQUARES)
     expected[AT : AT + 1] = [] if on_error == "skip" else [-1]
+    if make is map_and_batch and on_error == "skip":  # a batch with a gap waits until it is full
+        got.sort()
     assert got == expected
     assert (index, type(error)) == (AT, hr.WorkerDied)
     assert given == ([] if on_error == "skip" else [error])
@@ -280,9 +303,9 @@ def test_a_poisonous_copy_ends_in_worker_died(make: Any, tmp_path: Path, caplog:
     assert len(warnings_of(caplog)) == 2
 
 
-@pytest.mark.parametrize("make", [mapper, runner_zmq])
+@pytest.mark.parametrize("make", CLASSES)
 def test_workers_that_die_while_starting_are_not_started_for_ever(make: Any) -> None:
-    with make(DeadlyToLoad()) as flow, pytest.raises(hr.WorkerDied, match=r"exit code 3 while starting"):
+    with make(DeadlyToLoad()) as flow, pytest.raises(hr.WorkerDied, match=r"exit code 3"):
         read(flow)
 
 

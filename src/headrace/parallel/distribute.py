@@ -329,7 +329,7 @@ class BatchConversation(MapConversation):
             yield self._fill_batch()
 
     def _deliver(self, task: Task) -> Iterator[Any]:
-        return self._filled_up(task) if task.loose else super()._deliver(task)
+        return self._filled_up(task) if task.loose or task.failures else super()._deliver(task)
 
     def _filled_up(self, task: Task) -> Iterator[Any]:
         for survivor in self._survivors(task):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 
 from ..errors import SerializationError
+from .codec import collection_paused
 from .messages import Begin, Broken, Done, Failure, Ping, Pong, Ready, Stop, Work
 from .pickling import explain
 from .programs import Program
@@ -27,14 +28,18 @@ __all__ = ["pack", "unpack", "work"]
 
 _TEXT_BYTES = 64 << 10
 
+_MANY = 16
+"""Tasks of so many datapoints are done without garbage collection: they are short, and all their results live on."""
 
-def work(channel: Channel, load: Callable[[], Program], signal: Signal) -> None:
+
+def work(channel: Channel, load: Callable[[], Program], signal: Signal, *, alone: bool) -> None:
     """Be a worker until told to stop.
 
     Args:
         channel: the way to the parent.
         load: makes the program; may fail.
         signal: the number of the current stream; tasks of others are skipped.
+        alone: whether it has an interpreter of its own.
     """
     try:
         program = load()
@@ -54,6 +59,9 @@ def work(channel: Channel, load: Callable[[], Program], signal: Signal) -> None:
                     channel.send(Done(message.stream, message.start, skipped=True))
                 elif broken is not None:
                     channel.send(Done(message.stream, message.start, failures=(broken,)))
+                elif alone and message.size >= _MANY:
+                    with collection_paused():
+                        _perform(channel, program, message, body)
                 else:
                     _perform(channel, program, message, body)
             elif isinstance(message, Begin):

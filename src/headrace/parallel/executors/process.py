@@ -232,7 +232,7 @@ def _be_worker(
             _die_with_parent(parent)
         _empty_stdin()
         _keep_memory()
-        work(address.connect(fds), load, _SharedNumber(signal_fd))
+        work(address.connect(fds), load, _SharedNumber(signal_fd), alone=True)
         code = 0
     except SystemExit as error:  # user code called sys.exit: the parent will say so
         code = error.code if isinstance(error.code, int) else int(error.code is not None)

@@ -66,7 +66,7 @@ class ThreadExecutor:
 
         def main() -> None:
             try:
-                work(channel, lambda: mine, self.signal)
+                work(channel, lambda: mine, self.signal, alone=False)
             finally:
                 channel.leave()
 
