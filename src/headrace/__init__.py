@@ -22,7 +22,7 @@ from .errors import (
     WorkerError,
 )
 from .flow import DataFlow, ProxyDataFlow, RNGDataFlow, walk
-from .observe.audit import Audit, AuditedPass, audit
+from .observe.audit import audit
 from .observe.speed import SpeedResult, TestDataSpeed
 from .parallel.mappers import (
     MultiProcessMapAndBatchData,
@@ -106,8 +106,6 @@ __all__ = [
     "PrefetchData",
     "PrefetchDataZMQ",
     # look and measure
-    "Audit",
-    "AuditedPass",
     "audit",
     "PrintData",
     "SpeedResult",

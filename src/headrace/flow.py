@@ -36,7 +36,7 @@ import numpy as np
 
 from .errors import NoLengthError, NotReentrantError, StateError
 from .seeding import Place, fresh_entropy, global_seed, seeds_set, shards_itself
-from .state import Input, Node, State, decode, difference, seal, snapshot, unseal
+from .state import Input, Node, State, decode, difference, freeze, seal, snapshot, unseal
 
 if TYPE_CHECKING:
     from .observe.audit import Audit
@@ -55,6 +55,7 @@ class Runtime:
         live: the pass that was begun last, dead when it has ended.
         owner: the root pass under which this flow has its place.
         restored: a loaded state that the next pass begins from.
+        left: a pass that was left early: what is saved until the next one begins.
         loaded: how many seeds had been set when ``entropy`` was given from outside.
         rooted: seed and path of runner copies, of a flow that was planted in a worker.
         pool: the workers of a parallel flow.
@@ -70,6 +71,7 @@ class Runtime:
         self.place: Place | None = None
         self.entropy: int | None = None
         self.restored: Node | None = None
+        self.left: State | None = None
         self.loaded = 0
         self.rooted: tuple[int, tuple[int, ...], tuple[int, int]] | None = None
         self.pool: Pool | None = None
@@ -139,6 +141,9 @@ class DataFlow:
 
     reentrant: bool = True
     """Whether two iterators of this flow may be alive at the same time."""
+
+    leaves_traces: bool = False
+    """Whether ``run`` itself sees to it that a pass that is left early can still be saved."""
 
     elementwise: bool = False
     """Whether shares of the inputs give shares of this flow. Under a runner with ``shard=True`` a share is taken by the
@@ -215,7 +220,8 @@ class DataFlow:
     def state_dict(self) -> dict[str, Any]:
         """Where the pipeline stands: plain data from which `load_state_dict` goes on.
 
-        Taken between two datapoints, it covers exactly those that the consumer has received. It is made of JSON types
+        Taken between two datapoints, or after the consumer has left a pass early, it covers exactly those that the
+        consumer has received. It is made of JSON types
         wherever the datapoints held in buffers are (arrays, tuples and bytes are encoded).
 
         Returns:
@@ -242,7 +248,7 @@ class DataFlow:
             {
                 "fingerprint": _fingerprint(self),
                 "seed": runtime.place.seed,
-                "flow": snapshot(self, live),
+                "flow": snapshot(self, live if live is not None else runtime.left),
             }
         )
 
@@ -349,6 +355,7 @@ class DataFlow:
         if runtime.reset_in_pid != os.getpid():
             self.reset_state()
             runtime.reset_in_pid = os.getpid()
+        runtime.left = None
         if node is None:
             node, runtime.restored = runtime.restored, None
         state = self._make_state(runtime, node)
@@ -518,11 +525,25 @@ def _start(flow: DataFlow) -> Generator[Any, None, None]:
     if not owned:
         _assign_places(flow)
     running, state = flow._begin()
+    if not owned and not flow.leaves_traces:
+        running = _until_left(running, state, runtime)
+        state.running = weakref.ref(running)
     if not owned:
         owner = weakref.ref(state)
         for below in _read_here(flow):
             below._runtime.owner = owner
     return running
+
+
+def _until_left(running: Generator[Any, None, None], state: State, runtime: Runtime) -> Generator[Any, None, None]:
+    """The pass of a root. If the consumer leaves it early, `state_dict` goes on saying where that was."""
+    try:
+        for datapoint in running:  # noqa: UP028 - "yield from" would close `running` first
+            yield datapoint
+    except GeneratorExit:
+        freeze(state)  # now, while the generators below are still open
+        runtime.left = state
+        raise
 
 
 def _take_share(running: Generator[Any, None, None], state: State) -> Generator[Any, None, None]:
@@ -553,7 +574,7 @@ def plant(flow: DataFlow, seed: int, copy: tuple[int, ...], share: tuple[int, in
     for below in _read_here(flow):
         runtime = below._runtime
         runtime.passes, runtime.kept, runtime.inputs = 0, {}, None
-        runtime.live = runtime.owner = runtime.restored = None
+        runtime.live = runtime.owner = runtime.restored = runtime.left = None
     flow._runtime.rooted = (seed, copy, share)
     if resume is not None:
         _restore([flow], [resume])
@@ -598,7 +619,7 @@ def _restore(flows: Sequence[DataFlow], nodes: Sequence[Node]) -> None:
             return  # the flow is read in two places, and this one was not reached again after an earlier resume
         runtime.passes = node["passes"]
         runtime.kept = {k: decode(v) for k, v in node.get("kept", {}).items()}
-        runtime.live = runtime.inputs = runtime.restored = None
+        runtime.live = runtime.inputs = runtime.restored = runtime.left = None
         if flow.keeps and flow._reads is None:
             runtime.inputs = [Input(f, n) for f, n in zip(flow.inputs, node["inputs"], strict=True)]
         for child, child_node in zip(flow.inputs, node["inputs"], strict=True):

@@ -59,6 +59,9 @@ class State(dict[str, Any]):
         self._rng: np.random.Generator | None = None
         self._rng_saved: dict[str, Any] | None = None
 
+    def __bool__(self) -> bool:
+        return True
+
     __hash__ = object.__hash__  # type: ignore[assignment]  # identity: two passes are never the same pass
 
     @property
@@ -131,11 +134,12 @@ class Input:
         self._pinned: Node | None = None
         self._running: Generator[Any, None, None] | None = None
         self._state: weakref.ref[State] | None = None
+        self._left: State | None = None
 
     def __iter__(self) -> Iterator[Any]:
         running = self._running
         if running is None or inspect.getgeneratorstate(running) == inspect.GEN_CLOSED:  # none yet, or it has ended
-            node, self._node = self._node, None
+            node, self._node, self._left = self._node, None, None
             running, state = self.flow._begin(node)
             self._running, self._state = running, weakref.ref(state)
         return running
@@ -154,7 +158,7 @@ class Input:
         """Leave the open pass, so that the next iteration begins a new one."""
         if self._running is not None:
             self._running.close()
-        self._node = self._running = self._state = self._pinned = None
+        self._node = self._running = self._state = self._pinned = self._left = None
 
     def pin(self) -> None:
         """Save, from now until `restart`, where the input stands now: whoever is restored reads it again from here."""
@@ -166,8 +170,24 @@ class Input:
         node = self._pinned or self._node
         if node is not None:
             return node
+        state = self._open_state()
+        return snapshot(self.flow, state if state is not None else self._left)
+
+    def freeze(self) -> None:
+        """See the function `freeze`."""
+        self._left = self._open_state()
+        if self._left is not None:
+            freeze(self._left)
+
+    def _open_state(self) -> State | None:
         state = self._state() if self._state is not None else None
-        return snapshot(self.flow, state if state is not None and state.open else None)
+        return state if state is not None and state.open else None
+
+
+def freeze(state: State) -> None:
+    """A pass is about to be left early: keep hold of its inputs as they stand, so that they can still be saved."""
+    for source in state.inputs:
+        source.freeze()
 
 
 def snapshot(flow: DataFlow, state: State | None) -> Node:

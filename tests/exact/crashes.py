@@ -13,6 +13,7 @@ import resource
 import select
 import signal
 import sys
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -153,3 +154,71 @@ def spans(warning: str) -> list[range]:
     held = re.search(r"it held datapoints? ([\d, -]+)", warning)
     pairs = [part.strip().split("-") for part in held[1].split(",")] if held else []
     return [range(int(pair[0]), int(pair[-1]) + 1) for pair in pairs]
+
+
+class Stuck:
+    """A map function that never comes back from datapoint ``at``, the first time only unless ``always``.
+
+    Args:
+        how: "waiting" for an event, or "holding the GIL" in a regular expression without end.
+    """
+
+    def __init__(self, how: str, at: int, folder: Path, *, always: bool = True):
+        self.how, self.at, self.marker, self.always = how, at, folder / "stuck", always
+
+    def __call__(self, n: int) -> int:
+        if n == self.at and (self.always or first_time(self.marker)):
+            waits_for_ever() if self.how == "waiting" else matches_for_ever()
+        return n * n
+
+
+def waits_for_ever() -> None:
+    threading.Event().wait()  # the line that is looked for
+
+
+def matches_for_ever() -> None:
+    re.match("(a+)+$", "a" * 64 + "b")  # the line that is looked for
+
+
+class Waits:
+    """A map function whose datapoint 0 waits until somebody writes to a FIFO."""
+
+    def __init__(self, fifo: Path):
+        self.fifo = fifo
+
+    def __call__(self, n: int) -> int:
+        if n == 0:
+            self.fifo.read_bytes()
+        return n * n
+
+
+class BadSample(Exception):
+    """With two arguments, which many libraries lose."""
+
+    def __init__(self, name: str, n: int):
+        super().__init__(name, n)
+        self.n = n
+
+
+class HasLock(Exception):
+    def __init__(self, n: int):
+        super().__init__(n)
+        self.lock = threading.Lock()
+
+
+class Bad:
+    """A map function (``n * n``) that fails for multiples of ``every``."""
+
+    def __init__(self, every: int, error: str = "BadSample"):
+        self.every, self.error = every, error
+
+    def __call__(self, n: int) -> Any:
+        if n % self.every:
+            return n * n
+        if self.error == "unpicklable error":
+            raise HasLock(n)
+        if self.error == "unpicklable result":
+            return threading.Lock()
+        if self.error == "StopIteration":
+            raise StopIteration(n)
+        raise BadSample("bad", n)

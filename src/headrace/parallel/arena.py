@@ -102,7 +102,7 @@ class ArenaWriter:
         self._flags[block] = _RETURNED
 
     def trim(self, keep_bytes: int = 64 << 20) -> None:
-        """Give the memory of free blocks back to the system, except for ``keep_bytes`` of them."""
+        """Give the memory of free blocks back to the system, except for ``keep_bytes`` of each size class."""
         self._collect()
         for size, blocks in self._free.items():
             for block in blocks[: max(0, len(blocks) - keep_bytes // size)]:
@@ -138,7 +138,7 @@ class ArenaReader:
         """An array on a block; the block returns to the writer when it and all views of it are dead."""
         array = np.frombuffer(self._map, np.uint8, nbytes, offset)
 
-        def give_back(_: object, self: ArenaReader = self) -> None:
+        def give_back(_: object) -> None:
             # Runs wherever the last reference dies, in any thread. A forked child must not free its parent's blocks.
             self._lent.pop(block, None)
             if _forks == self._forks:

@@ -15,7 +15,7 @@ import io
 import pickle
 from collections import ChainMap
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import cloudpickle
 import numpy as np
@@ -88,6 +88,10 @@ class Encoder:
         if self._arena is not None:
             self._arena.trim()
 
+    def close(self) -> None:
+        """Break the reference cycle through the table, so that the arena is given back now, not by the collector."""
+        self._table.clear()
+
     def _dump(self, obj: Any, make: Callable[..., Any], table: Any) -> bytes:
         file = io.BytesIO()
         pickler = make(file, protocol=5, buffer_callback=self._keep_in_band)
@@ -108,14 +112,12 @@ class Encoder:
             memory = self._place(array)
             if memory is not None:
                 self._placed = True
-                order = "F" if array.flags.fnc else "C"
                 buffer = pickle.PickleBuffer(memory)  # type: ignore[arg-type]
-                return _on_block, (buffer, array.dtype, array.shape, order)
+                return _on_block, (buffer, array.dtype, array.shape, _order(array))
         if array.dtype.hasobject or not array.flags.forc:
             return array.__reduce_ex__(5)
         # In the bytes. (numpy's own way takes twice as long, and keeps read-only arrays read-only.)
-        order = "F" if array.flags.fnc else "C"
-        return _on_block, (bytearray(array.tobytes(order)), array.dtype, array.shape, order)
+        return _on_block, (bytearray(array.tobytes(_order(array))), array.dtype, array.shape, _order(array))
 
     def _place(self, array: Array) -> Array | None:
         """Copy an array into a block; None if there is none to be had."""
@@ -128,7 +130,7 @@ class Encoder:
             return None
         block, offset, memory = place
         self._blocks.append((block, offset, array.nbytes))
-        shaped = memory.view(array.dtype).reshape(array.shape, order="F" if array.flags.fnc else "C")
+        shaped = memory.view(array.dtype).reshape(array.shape, order=_order(array))
         np.copyto(shaped, array)
         return memory
 
@@ -172,6 +174,10 @@ class Decoder:
         for block, _, _ in blocks:
             assert self._arena is not None
             self._arena.drop(block)
+
+
+def _order(array: Array) -> Literal["C", "F"]:
+    return "F" if array.flags.fnc else "C"
 
 
 @contextlib.contextmanager

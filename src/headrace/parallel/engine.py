@@ -34,7 +34,8 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 from ..errors import DataFlowTerminated, RemoteTraceback, WorkerDied, WorkerError
-from ..state import State
+from ..flow import DataFlow
+from ..state import State, freeze
 from .ledger import Ledger, Task
 from .messages import Begin, Broken, Done, Failure, Ready
 from .pace import Pace
@@ -73,7 +74,7 @@ class Conversation:
         self._failed_starts = 0
         self._pinged_at = time.monotonic()
 
-    def run(self, keep: object = None) -> Generator[Any, None, None]:
+    def run(self, keep: DataFlow | None = None) -> Generator[Any, None, None]:
         """Deliver until the end of the stream.
 
         Args:
@@ -103,6 +104,10 @@ class Conversation:
                     break
             yield from self._last()
         except GeneratorExit:
+            if keep is not None:
+                freeze(self._state)
+                keep._runtime.left = self._state
+            self._ledger.forget_values()
             self._pool.next_stream()
             raise
         except BaseException:
@@ -184,6 +189,8 @@ class Conversation:
 
     def _answer(self, worker: Worker, done: Done, event: Event) -> None:
         task = worker.answered()
+        if worker.retired and not worker.tasks:
+            self._pool.dismiss(worker)
         if done.stream != self._ledger.stream:  # of a pass that was left
             self._pool.drop(worker, event.body)
             return

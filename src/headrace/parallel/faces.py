@@ -38,6 +38,7 @@ class ParallelFlow(DataFlow):
     """
 
     reentrant = False
+    leaves_traces = True
 
     def _pool(self) -> Pool:
         """The workers; started now if they are not there."""

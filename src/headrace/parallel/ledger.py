@@ -165,6 +165,12 @@ class Ledger:
         self.done_bytes -= task.nbytes
         self._next_delivery = task.index + task.count
 
+    def forget_values(self) -> None:
+        """The pass was left: of what is here, only what it was made from counts from now on."""
+        for row in self._rows.values():
+            if row is not self.delivering:
+                row.values = None
+
     def undelivered(self) -> list[Task]:
         """All that the consumer has not been given, in the order of the datapoints."""
         rows = [self._rows[index] for index in sorted(self._rows)]

@@ -169,10 +169,13 @@ class Pool:
         self._transport.send(worker.number, Ping(), None)
 
     def retire(self, worker: Worker) -> Worker:
-        """Have a worker leave when it is done with what it holds; another one takes its slot, and is returned."""
+        """Give a worker no more; another one takes its slot, and is returned. See `dismiss`."""
         worker.retired = True
-        self.post(worker, Stop())
         return self.start(worker.slot)
+
+    def dismiss(self, worker: Worker) -> None:
+        """Have a retired worker leave, now that all its words have been received: what is under way dies with it."""
+        self.post(worker, Stop())
 
     def post(self, worker: Worker, message: Message) -> None:
         """Say something to a worker, now or when it has started."""

@@ -10,7 +10,7 @@ from .._checks import check_count, known_length
 from .._deprecation import renamed
 from ..flow import DataFlow, as_flow
 from ..seeding import check_seed
-from ..state import State
+from ..state import Node, State
 from .faces import Default, ParallelFlow, check_choice, check_start_method, process_pool, thread_pool
 from .pace import Pace
 from .pool import Pool
@@ -77,6 +77,10 @@ class _Runner(ParallelFlow):
         state["done"] = _Count(state.kept["copies"], done)
         try:
             yield from itertools.islice(stream, None if length is None else length - done)
+        except GeneratorExit:
+            runtime.left = state  # the table of copies stays, for saving
+            stream.close()
+            raise
         except BaseException:
             state.kept.pop("copies", None)
             stream.close()
@@ -86,8 +90,15 @@ class _Runner(ParallelFlow):
         else:
             runtime.stream = stream
 
+    def _begin(self, node: Node | None = None) -> tuple[Generator[Any, None, None], State]:
+        runtime = self._runtime
+        if runtime.stream is None and isinstance(runtime.kept.get("copies"), Copies):
+            del runtime.kept["copies"]  # of a pass that was left
+        return super()._begin(node)
+
     def _open_stream(self, state: State) -> Generator[Any, None, None]:
-        copies = Copies(self._copies, shard=self.shard, pass_index=state.pass_index, saved=state.kept.get("copies"))
+        saved = state.kept.get("copies")
+        copies = Copies(self._copies, shard=self.shard, pass_index=state.pass_index, saved=saved)
         state.kept["copies"] = copies
         pace = Pace(self._copies, self._limit, elastic=self._elastic)
         return CopyConversation(

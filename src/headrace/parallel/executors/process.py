@@ -43,7 +43,7 @@ START_METHODS = ("forkserver", "spawn", "fork")
 _PR_SET_PDEATHSIG = 1
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES = 128 << 20
-_STACK_SIGNAL = signal.SIGRTMIN + 7
+_STACK_SIGNAL = getattr(signal, "SIGRTMIN", 0) + 7
 _STACK_S = 1.0
 
 
@@ -127,6 +127,8 @@ class ProcessExecutor:
     """
 
     def __init__(self, start_method: str):
+        if not (hasattr(os, "pidfd_open") and hasattr(os, "memfd_create")):
+            raise RuntimeError("worker processes need Linux 5.3 or later; the classes with threads work everywhere")
         self.start_method = start_method
         self._signal_fd = _memfd(bytes(mmap.PAGESIZE))
         self.signal = _SharedNumber(self._signal_fd)
@@ -232,7 +234,8 @@ def _be_worker(
             _die_with_parent(parent)
         _empty_stdin()
         _keep_memory()
-        work(address.connect(fds), load, _SharedNumber(signal_fd), alone=True)
+        channel = address.connect(fds)  # alive until the end: what it holds goes with the process
+        work(channel, load, _SharedNumber(signal_fd), alone=True)
         code = 0
     except SystemExit as error:  # user code called sys.exit: the parent will say so
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
@@ -384,7 +387,7 @@ def _serve_forks(fd: int, parent: int) -> None:
             continue
         question, fds, _, _ = socket.recv_fds(questions, 64, 253)
         if not question:
-            return
+            break
         if question == b"start":
             pid = os.fork()
             if pid == 0:
@@ -396,6 +399,7 @@ def _serve_forks(fd: int, parent: int) -> None:
         else:
             (pid,) = struct.unpack("<q", question)
             questions.send(struct.pack("<q", os.waitpid(pid, 0)[1]))
+    os._exit(0)
 
 
 def _memfd(data: bytes) -> int:

@@ -153,6 +153,10 @@ class Coder:
         if body is not None:
             self._decoder.drop(body.blocks)
 
+    def close(self) -> None:
+        """Give back this side of the arenas; blocks with living arrays on them stay."""
+        self._encoder.close()
+
     def idle(self) -> None:
         """A worker has had nothing to do for a while: give memory back to the system, see whether the parent lives.
 

@@ -150,8 +150,8 @@ class PipeTransport:
 
     def add(self, worker: int) -> PipeAddress:
         """See `Transport`."""
-        arenas = ArenaFds.create()
         fault = Fault.of_environment("parent", worker)
+        arenas = ArenaFds.create()
         coder = Coder(arenas.tasks, arenas.results, main_by_value=self._main_by_value, fault=fault)
         line = self._lines[worker] = _Line(coder, arenas)
         return PipeAddress(worker, line.theirs, arenas, self._main_by_value)
@@ -165,6 +165,7 @@ class PipeTransport:
         """See `Transport`."""
         line = self._lines.pop(worker)
         line.release()
+        line.coder.close()
         line.mine.close()
         for sentinel in [s for s, w in self._sentinels.items() if w == worker]:
             del self._sentinels[sentinel]

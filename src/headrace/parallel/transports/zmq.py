@@ -102,11 +102,11 @@ class ZmqTransport:
 
     def add(self, worker: int) -> ZmqAddress:
         """See `Transport`."""
+        fault = Fault.of_environment("parent", worker)
         identity = b"w" + secrets.token_bytes(15)  # a leading zero byte is ZeroMQ's own
         arenas = ArenaFds.create()
         self._identities[worker], self._workers[identity] = identity, worker
         self._arenas[worker] = arenas
-        fault = Fault.of_environment("parent", worker)
         self._coders[worker] = Coder(arenas.tasks, arenas.results, main_by_value=self._main_by_value, fault=fault)
         return ZmqAddress(worker, self._endpoint, identity, arenas, self._main_by_value)
 
@@ -119,7 +119,7 @@ class ZmqTransport:
     def remove(self, worker: int) -> None:
         """See `Transport`."""
         del self._workers[self._identities.pop(worker)]
-        del self._coders[worker]
+        self._coders.pop(worker).close()
         if worker in self._arenas:
             self._arenas.pop(worker).close()
         for sentinel in [s for s, w in self._sentinels.items() if w == worker]:
