@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any, ClassVar
@@ -80,4 +81,46 @@ class HeadraceThreads(Peer):
             yield flow
 
 
-PEERS = [Headrace(), HeadraceFork(), HeadraceForkserver(), HeadraceSpawn(), HeadraceThreads()]
+class HeadraceUnordered(Headrace):
+    """Results as they come."""
+
+    name = "headrace-unordered"
+    only = ("skew",)
+    options: ClassVar[dict[str, Any]] = {"ordered": False}
+
+
+class HeadraceRoundRobin(Headrace):
+    """The same engine, but tasks go to the workers in turn, whoever has room: what addressed dispatch is for."""
+
+    name = "headrace-round-robin"
+    only = ("skew",)
+
+    @contextmanager
+    def map(self, job: Job) -> Iterator[Any]:
+        from headrace.parallel.distribute import MapConversation
+
+        turns = itertools.count()
+
+        def next_in_turn(conversation: Any) -> Any:
+            workers = list(conversation._pool.workers.values())
+            worker = workers[self._turn % len(workers)]
+            if len(worker.tasks) >= conversation._pace.depth:
+                return None
+            self._turn = next(turns)
+            return worker
+
+        self._turn = next(turns)
+        MapConversation._roomiest = next_in_turn  # type: ignore[method-assign]
+        with super().map(job) as flow:
+            yield flow
+
+
+PEERS = [
+    Headrace(),
+    HeadraceUnordered(),
+    HeadraceRoundRobin(),
+    HeadraceFork(),
+    HeadraceForkserver(),
+    HeadraceSpawn(),
+    HeadraceThreads(),
+]

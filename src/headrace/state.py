@@ -107,6 +107,10 @@ class Cursor:
 
     def __init__(self, sequence: list[Any] | tuple[Any, ...] | range, position: int = 0):
         self._count = len(sequence)
+        if position > self._count:
+            raise StateError(
+                f"{position} datapoints had been read when the state was saved, but there are only {self._count} now"
+            )
         self.iterator: Iterator[Any] = iter(sequence)
         if position:
             cast(Any, self.iterator).__setstate__(position)

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -353,3 +354,23 @@ def test_a_random_copy_goes_on_with_the_same_random_numbers(tmp_path: Path) -> N
             return [dp for _ in range(3) for dp in flow]
 
     assert take(AT) == take(-1)
+
+
+# -- when it is noticed
+
+
+@pytest.mark.parametrize("make", [mapper, runner_zmq, runner_pipes])
+def test_a_death_is_noticed_while_there_is_always_something_to_deliver(make: Any) -> None:
+    """A consumer that is slower than one worker alone, on a stream without end."""
+    kwargs: dict[str, Any] = {"ordered": False, "strict": False, "buffer_size": 8} if make is mapper else {}
+    slow = threading.Event()
+    with make(square, **kwargs) as flow:
+        running = itertools.chain.from_iterable(itertools.repeat(flow))
+        next(running)
+        before = set(worker_pids(flow))
+        kill(worker_pids(flow)[:1])
+        for _ in itertools.takewhile(lambda _: len(before & set(worker_pids(flow))) == len(before), running):
+            slow.wait(0.002)
+        assert len(worker_pids(flow)) == len(before)
+        running.close() if hasattr(running, "close") else None
+        del running

@@ -20,6 +20,10 @@ def square(n: int) -> int:
     return n * n
 
 
+def triple(n: int) -> int:
+    return 3 * n
+
+
 def same(value: Any) -> Any:
     return value
 

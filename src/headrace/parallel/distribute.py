@@ -264,8 +264,10 @@ class MapConversation(Conversation):
         now = time.monotonic()
         for worker in list(self._pool.workers.values()):
             if worker.tasks and worker.ready and now - worker.busy_since >= self._item_timeout_s:
-                self._receive(0)  # the answer may have come while the consumer was away
-                if worker.tasks and now - worker.busy_since >= self._item_timeout_s:
+                while self._receive(1e-6):
+                    pass  # its answer, or its death, may have come while the consumer was away
+                there = worker.number in self._pool.workers
+                if there and worker.tasks and now - worker.busy_since >= self._item_timeout_s:
                     self._end(worker)
 
     def _end(self, worker: Worker) -> None:

@@ -51,6 +51,9 @@ _PING_S = 1.0
 """So long nothing may happen before the workers are pinged, so that a lost message shows. A safety net: on local
 sockets nothing is lost."""
 
+_LOOK_S = 0.1
+"""So often a conversation that always has something to deliver looks for workers that hang."""
+
 
 class Conversation:
     """What mapping and replicating have in common; see the module.
@@ -72,7 +75,7 @@ class Conversation:
         self._max_retries = max_retries
         self._ledger = Ledger(pool.next_stream(), ordered=ordered)
         self._failed_starts = 0
-        self._pinged_at = time.monotonic()
+        self._pinged_at = self._looked_at = time.monotonic()
 
     def run(self, keep: DataFlow | None = None) -> Generator[Any, None, None]:
         """Deliver until the end of the stream.
@@ -97,7 +100,7 @@ class Conversation:
                     self._pace.was_away(time.perf_counter() - began)
                     self._delivered(task)
                     if not self._pool.closed:
-                        self._receive(0)
+                        self._glance()
                 elif not self._over():
                     self._wait()
                 else:
@@ -163,6 +166,13 @@ class Conversation:
             self._pinged_at = time.monotonic()
             for worker in self._pool.workers.values():
                 self._pool.ping(worker)
+
+    def _glance(self) -> None:
+        """Take in what is there, between two rows; and now and then, whether a worker hangs."""
+        if time.monotonic() - self._looked_at > _LOOK_S:
+            self._looked_at = time.monotonic()
+            self._patience_s()
+        self._receive(0)
 
     def _receive(self, timeout_s: float) -> bool:
         """Take in what has happened; whether anything has."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 
 from ..errors import ExhaustedSourceError, NoLengthError, StateError
 from ..flow import DataFlow
-from ..state import State
+from ..state import Cursor, State
 
 __all__ = ["DataFromGenerator", "DataFromIterable"]
 
@@ -19,7 +19,8 @@ class DataFromIterable(DataFlow):
     Args:
         iterable: anything with ``__iter__``. One that is its own iterator can be read only once.
 
-    Order and integrity: as the iterable gives it. Resumes by reading as many datapoints again.
+    Order and integrity: as the iterable gives it. Resumes a list, tuple or range in O(1), others by reading as many
+    datapoints again.
 
     Raises:
         TypeError: at construction, ``iterable`` is not iterable.
@@ -56,6 +57,10 @@ class DataFromIterable(DataFlow):
                 f"the {type(self.iterable).__name__} given to {type(self).__name__} was used up by an earlier pass; "
                 "give a function that makes a new one: DataFromGenerator(lambda: ...)"
             )
+        if type(self.iterable) in (list, tuple, range) and not callable(getattr(self, "gen", None)):
+            cursor = state["count"] = Cursor(cast(Any, self.iterable), state.get("count", 0))
+            yield from cursor.iterator
+            return
         iterator = self._open()
         skip(iterator, state.setdefault("count", 0), type(self).__name__)
         for datapoint in iterator:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from typing import Any
 
 import zmq
@@ -22,6 +23,9 @@ from .base import Event
 from .coded import IDLE_MS, ArenaFds, Body, Coder, Fault
 
 __all__ = ["ZmqTransport"]
+
+_LOOK_S = 0.1
+"""So often the dead are looked for while there are messages: they are in no hurry, and each look is a system call."""
 
 
 class ZmqAddress:
@@ -97,6 +101,7 @@ class ZmqTransport:
         self._identities: dict[int, bytes] = {}
         self._workers: dict[bytes, int] = {}
         self._sentinels: dict[int, int] = {}  # descriptor -> worker
+        self._looked_at = 0.0
         self._coders: dict[int, Coder] = {}
         self._arenas: dict[int, ArenaFds] = {}
 
@@ -140,10 +145,13 @@ class ZmqTransport:
     def receive(self, timeout_s: float | None) -> list[Event]:
         """See `Transport`."""
         events = self._drain()
-        if events or timeout_s == 0:
+        now = time.monotonic()
+        if (events or timeout_s == 0) and now - self._looked_at < _LOOK_S:
             return events
-        fired = self._poller.poll(None if timeout_s is None else round(timeout_s * 1000))
-        events = self._drain()  # the last words of a worker come before its death
+        self._looked_at = now
+        patience_ms = None if timeout_s is None else round(timeout_s * 1000)
+        fired = self._poller.poll(0 if events else patience_ms)
+        events += self._drain()  # the last words of a worker come before its death
         return events + [Event(self._sentinels[fd], None) for fd, _ in fired if isinstance(fd, int)]
 
     def _drain(self) -> list[Event]:

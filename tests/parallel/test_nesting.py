@@ -1,0 +1,147 @@
+"""Parallel flows in parallel flows."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import contracts
+import functions
+import psutil
+import pytest
+from contracts import ints, pids
+
+import headrace as hr
+
+threads = functools.partial(hr.MultiThreadMapData)
+processes = functools.partial(hr.MultiProcessMapDataZMQ)
+
+
+@pytest.mark.parametrize("outer", contracts.MAPPERS.values(), ids=contracts.MAPPERS)
+@pytest.mark.parametrize("inner", contracts.MAPPERS.values(), ids=contracts.MAPPERS)
+def test_mapper_over_mapper(outer: Any, inner: Any) -> None:
+    with outer(inner(ints(60), 2, functions.square), 2, lambda n: n + 1) as flow:
+        for _ in range(3):
+            assert list(flow) == [n * n + 1 for n in range(60)]
+            next(iter(flow))
+
+
+@pytest.mark.parametrize("outer", contracts.RUNNERS.values(), ids=contracts.RUNNERS)
+@pytest.mark.parametrize("inner", contracts.MAPPERS.values(), ids=contracts.MAPPERS)
+def test_runner_around_mapper(outer: Any, inner: Any) -> None:
+    with outer(inner(ints(8), 2, functions.square, buffer_size=8), 1) as flow:
+        assert [list(flow) for _ in range(3)] == [[n * n for n in range(8)]] * 3
+        next(iter(flow))
+        assert list(flow) == [n * n for n in range(8)]
+
+
+@pytest.mark.parametrize("outer", contracts.RUNNERS.values(), ids=contracts.RUNNERS)
+@pytest.mark.parametrize("inner", contracts.RUNNERS.values(), ids=contracts.RUNNERS)
+def test_runner_in_runner(outer: Any, inner: Any) -> None:
+    with outer(inner(ints(8), 1), 1) as flow:
+        assert [list(flow) for _ in range(3)] == [list(range(8))] * 3
+
+
+@pytest.mark.parametrize("inner", contracts.RUNNERS.values(), ids=contracts.RUNNERS)
+@pytest.mark.parametrize("outer", contracts.MAPPERS.values(), ids=contracts.MAPPERS)
+def test_mapper_over_runner(outer: Any, inner: Any) -> None:
+    with outer(inner(ints(20), 1), 2, functions.square) as flow:
+        assert [list(flow), list(flow)] == [[n * n for n in range(20)]] * 2
+
+
+@pytest.mark.parametrize("copies", [1, 3])
+def test_shares_of_a_mapper_are_exact(runner: Any, copies: int) -> None:
+    def make() -> hr.DataFlow:
+        return hr.MultiThreadMapData(ints(30), 2, functions.square)
+
+    with runner(make, copies, shard=True) as flow:
+        for _ in range(2):
+            assert sorted(flow) == [n * n for n in range(30)]
+
+
+def test_three_levels_of_processes() -> None:
+    flow = hr.MultiProcessRunnerZMQ(hr.MultiProcessRunner(hr.MultiProcessMapData(ints(6), 2, functions.square), 5, 1), 1)
+    with flow:
+        assert [list(flow), list(flow)] == [[n * n for n in range(6)]] * 2
+
+
+def test_batches_around_and_below() -> None:
+    batches = hr.BatchData(hr.MultiProcessMapData(ints(20), 2, functions.square), 5)
+    with hr.MultiThreadMapData(batches, 2, lambda b: b.sum()) as flow:
+        assert list(flow) == [sum(n * n for n in range(k, k + 5)) for k in range(0, 20, 5)]
+
+
+def test_an_error_deep_inside_keeps_its_type_and_tells_its_way() -> None:
+    inner = hr.MultiProcessMapData(ints(8), 2, functions.raise_at(5, functions.ERRORS["TwoArguments"][0]))
+    with (
+        hr.MultiProcessRunnerZMQ(inner, 1) as flow,
+        pytest.raises(functions.TwoArguments, match="a.txt:5") as caught,
+    ):
+        list(flow)
+    notes = "\n".join(caught.value.__notes__)
+    assert "MultiProcessMapDataZMQ" in notes
+    assert "MultiProcessRunnerZMQ" in notes
+
+
+def test_a_function_may_use_a_parallel_flow() -> None:
+    def total(n: int) -> int:
+        with hr.MultiProcessMapData(ints(n), 2, functions.square) as inside:
+            return sum(inside)
+
+    with hr.MultiProcessMapData(ints(5), 2, total) as flow:
+        assert list(flow) == [sum(k * k for k in range(n)) for n in range(5)]
+
+
+def test_close_ends_workers_of_workers() -> None:
+    flow = hr.MultiProcessRunnerZMQ(hr.MultiProcessMapData(ints(1000), 2, functions.same, buffer_size=4), 2, shard=True)
+    next(iter(flow))
+    below = [p for pid in pids(flow) for p in psutil.Process(pid).children(recursive=True)]
+    assert len(below) >= 4
+    flow.close()
+    assert psutil.wait_procs(below, timeout=5)[1] == []
+
+
+def test_a_killed_runner_worker_takes_its_own_workers_along() -> None:
+    flow = hr.MultiProcessRunnerZMQ(hr.MultiProcessMapData(ints(100), 2, functions.same, buffer_size=4), 1)
+    it = iter(flow)
+    got = [next(it) for _ in range(5)]
+    (outer,) = pids(flow)
+    below = psutil.Process(outer).children(recursive=True)
+    assert len(below) >= 2
+    os.kill(outer, signal.SIGKILL)
+    assert psutil.wait_procs(below, timeout=5)[1] == []
+    got.extend(it)
+    assert got == list(range(100))
+    flow.close()
+
+
+KILLED = """
+import sys
+import headrace as hr
+method = sys.argv[1]
+def f(n):
+    {body}
+    return n
+inner = hr.MultiProcessMapData(hr.DataFromList(range(100000), shuffle=False), 2, f, start_method=method, buffer_size=8)
+middle = hr.MultiThreadMapData(inner, 2, lambda n: n)
+flow = hr.MultiProcessRunnerZMQ(middle, 2, start_method=method, hwm=8, shard=True)
+for n in flow:
+    print("running", flush=True)
+    {ours}
+"""
+
+
+@pytest.mark.parametrize("start_method", ["forkserver", "spawn", "fork"])
+@pytest.mark.parametrize("state", ["busy", "blocked"])
+def test_kill_9_of_the_main_process_leaves_no_grandchild(tmp_path: Path, start_method: str, state: str) -> None:
+    body = "while n > 50: pass" if state == "busy" else "pass"
+    ours = "pass" if state == "busy" else "import signal; signal.pause()"
+    script = contracts.Script(tmp_path, KILLED.format(body=body, ours=ours), start_method)
+    script.read_line("running")
+    contracts.wait_until(lambda: len(script.session()) >= 7)
+    script.process.kill()
+    script.end()
+    assert script.process.returncode == -signal.SIGKILL
