@@ -110,7 +110,7 @@ def _measure_pass(flow: hr.DataFlow, pattern: Pattern, items: Items, label: str,
 
 def _progress_bar(description: str, total: int) -> tqdm:
     layout = "{desc:<39} {bar:24} {n:,}/{total:,}"
-    return tqdm(desc=description, total=total, bar_format=layout, mininterval=0.1, leave=False)
+    return tqdm(disable=None, desc=description, total=total, bar_format=layout, mininterval=0.1, leave=False)
 
 
 def _check_batch(images: np.ndarray, numbers: np.ndarray) -> None:

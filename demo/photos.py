@@ -55,7 +55,7 @@ def _make(folder: Path) -> None:
     for old in (partial, folder):
         shutil.rmtree(old, ignore_errors=True)
     partial.mkdir(parents=True)
-    crops = tqdm(_crops(_load_sources()), "writing photos", NUM_PHOTOS, unit=" photos", mininterval=0.25)
+    crops = tqdm(_crops(_load_sources()), "writing photos", NUM_PHOTOS, unit=" photos", mininterval=0.25, disable=None)
     num_bytes = sum(_write(partial / _file_name(number), crop) for number, crop in enumerate(crops))
     (partial / _MANIFEST).write_text(json.dumps(_recipe() | {"num_bytes": num_bytes}))
     partial.rename(folder)

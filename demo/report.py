@@ -115,7 +115,10 @@ def _about_threads(results: list[Result]) -> str:
         return f"Threads and processes do equally well ({figures}); with more Python in the map, take processes."
     if threads.rate > top.rate:
         return f"Threads beat processes ({figures}); more Python in the map turns this round, so measure yours."
-    return f"Threads fall behind processes ({figures}): the Python around OpenCV's calls runs one thread at a time."
+    return (
+        f"Threads fall behind the best of the processes ({figures}): the Python around OpenCV's calls, and the batching, "
+        "take turns in one process."
+    )
 
 
 def _about_the_runner(results: list[Result], num_photos: int) -> str:

@@ -129,6 +129,10 @@ def square(n: int) -> int:
     return n * n
 
 
+def pid_and_square(n: int) -> tuple[int, int]:
+    return os.getpid(), n * n
+
+
 def worker_pids(flow: Any) -> list[int]:
     """The processes of a flow, by its pool."""
     pool = flow._runtime.pool

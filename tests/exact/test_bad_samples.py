@@ -239,7 +239,7 @@ def test_the_log_is_limited(caplog: pytest.LogCaptureFixture) -> None:
     with threads(numbers(1000), Bad(2), on_error="skip") as flow:
         read(flow)
     messages = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
-    assert "bad datapoint 0, number 1 of this pass: BadSample('bad', 0)" in messages[0]
+    assert "bad datapoint 0, number 1 of this pass: BadSample" in messages[0]
     assert 5 <= len(messages) <= 20
 
 

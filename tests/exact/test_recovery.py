@@ -151,7 +151,8 @@ def test_death_between_passes(make: Any, caplog: pytest.LogCaptureFixture) -> No
         assert read(flow) == SQUARES
         pids = worker_pids(flow)
         kill(pids)
-        assert read(flow) == SQUARES
+        for _ in range(4):  # a runner may have several passes at hand
+            assert read(flow) == SQUARES
         assert not set(pids) & set(worker_pids(flow))
     assert len(warnings_of(caplog)) == len(pids)
 
@@ -166,7 +167,8 @@ def test_death_from_outside_at_any_time(make: Any, caplog: pytest.LogCaptureFixt
             kill(worker_pids(flow)[:1])
             killed += 1
             assert read_on(flow, first, running) == SQUARES
-        assert read(flow) == SQUARES  # the last one may be noticed only now
+        for _ in range(4):  # the last one may be noticed only when what is at hand is used up
+            assert read(flow) == SQUARES
     assert len(warnings_of(caplog)) == killed
 
 
@@ -372,5 +374,4 @@ def test_a_death_is_noticed_while_there_is_always_something_to_deliver(make: Any
         for _ in itertools.takewhile(lambda _: len(before & set(worker_pids(flow))) == len(before), running):
             slow.wait(0.002)
         assert len(worker_pids(flow)) == len(before)
-        running.close() if hasattr(running, "close") else None
         del running
