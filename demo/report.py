@@ -116,8 +116,8 @@ def _about_threads(results: list[Result]) -> str:
     if threads.rate > top.rate:
         return f"Threads beat processes ({figures}); more Python in the map turns this round, so measure yours."
     return (
-        f"Threads fall behind the best of the processes ({figures}): the Python around OpenCV's calls, and the batching, "
-        "take turns in one process."
+        f"Threads fall behind the best of the processes ({figures}): "
+        "the Python around OpenCV's calls, and the batching, take turns in one process."
     )
 
 

@@ -125,6 +125,24 @@ class DeadlyToLoad:
         return n
 
 
+class SlowToLoad:
+    """A map function that takes a while to arrive."""
+
+    def __init__(self, seconds: float):
+        self.seconds = seconds
+
+    def __reduce__(self) -> Any:
+        return _load_slowly, (self.seconds,)
+
+    def __call__(self, n: int) -> int:
+        return n * n
+
+
+def _load_slowly(seconds: float) -> SlowToLoad:
+    threading.Event().wait(seconds)
+    return SlowToLoad(seconds)
+
+
 def square(n: int) -> int:
     return n * n
 

@@ -45,7 +45,7 @@ def test_errors_of_the_function_arrive_as_they_were(mapper: Face, kind: str) -> 
     assert "worker " in note
     assert ("process " if mapper.in_process else "thread ") in note
     if isinstance(error, hr.WorkerError):
-        assert kind.removesuffix("Plain") in str(error)
+        assert kind.replace("Plain", "").replace("Huge", "ValueError") in str(error)
         assert "Traceback" in str(error)
     assert len(str(error)) < 25_000_000
 

@@ -126,9 +126,9 @@ def test_a_pass_of_shares_after_break_is_exact(runner: Face) -> None:
 
 
 def test_copies_know_which_they_are(runner: Face) -> None:
+    infos: set[Any] = set()
     with runner(functions.WhoAmI, 3, buffer=1) as flow:
-        infos = [info for _ in range(10) for info in flow]
-    assert None not in infos
+        wait_until(lambda: infos.update(flow) or len(infos) >= 3)  # a copy may come to its turn late
     assert {(i[0], i[1]) for i in infos} == {(0, 3), (1, 3), (2, 3)}
     assert len({i[2] for i in infos}) == 3
     assert {i[3] for i in infos} == {0}

@@ -101,16 +101,15 @@ class Pace:
 
     def _room_in_bytes(self, ledger: Ledger) -> int:
         """Datapoints whose results fit into the byte budget beside those that are there and those to be expected."""
-        if ledger.in_flight == 0:
-            return self._task_size if self._limit_bytes is None or self._largest_bytes else self._grain
+        least = self._grain if ledger.in_flight == 0 else 0
         if self._limit_bytes is None:
             if ledger.in_flight < 2 * self._workers * self._grain:
                 return self._task_size
             budget = _BUFFER_BYTES
         else:
             if not self._largest_bytes:
-                return 0  # the first result tells how large they are
+                return least  # the first result tells how large they are
             budget = self._limit_bytes
         item_bytes = max(self._largest_bytes, 1.0)
         expected = (ledger.in_flight - ledger.done_items) * item_bytes
-        return max(0, int((budget - ledger.done_bytes - expected) / item_bytes))
+        return max(least, int((budget - ledger.done_bytes - expected) / item_bytes))

@@ -50,6 +50,7 @@ class Copy:
         seen: how many datapoints of it have come in.
         seen_before: of these, how many from workers that ran it before.
         deaths: how many workers have died on it since it last gave something.
+        failed: it has given a failure, which the consumer has yet to come to.
     """
 
     def __init__(self, index: int, saved: list[Any] | None = None):
@@ -60,6 +61,7 @@ class Copy:
         self.seen = 0
         self.seen_before = 0
         self.deaths = 0
+        self.failed = False
 
 
 class Copies:
@@ -174,7 +176,8 @@ class CopyConversation(Conversation):
         self._ledger.complete(task, values or [None] * len(failures), failures, nbytes)
         copy.received.advance(task)
         copy.seen += len(values) - len(failures)
-        if copy.seen - copy.seen_before != done.produced:
+        copy.failed = copy.failed or bool(failures)
+        if not copy.failed and copy.seen - copy.seen_before != done.produced:
             raise AuditError(
                 f"{self._name}: copy {copy.index} has given {done.produced} datapoints, of which "
                 f"{copy.seen - copy.seen_before} have come in"

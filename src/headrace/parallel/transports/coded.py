@@ -130,6 +130,10 @@ class Coder:
         self._sent += 1
         return [(header, data)] if self._fault is None else self._fault.apply((header, data))
 
+    def not_sent(self) -> None:
+        """The last message has not left: nobody listens yet, or nobody does any more."""
+        self._sent -= 1
+
     def unpack(self, header: bytes, data: bytes) -> tuple[Message, Body | None] | None:
         """The message, and its body still in bytes; None for a message that came before."""
         number, checksum = _HEAD.unpack_from(header)

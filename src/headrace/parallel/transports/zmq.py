@@ -140,7 +140,9 @@ class ZmqTransport:
         except zmq.ZMQError as error:
             if error.errno != zmq.EHOSTUNREACH:
                 raise
-            # The worker has just died: its sentinel says so in the next receive(), and the ledger has the task.
+            # The worker has just died: its sentinel says so in the next receive(), and the ledger has the task. Or it
+            # is still starting, and was pinged.
+            self._coders[worker].not_sent()
 
     def receive(self, timeout_s: float | None) -> list[Event]:
         """See `Transport`."""
