@@ -26,6 +26,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..recycling import size_class
+
 __all__ = ["ArenaReader", "ArenaWriter", "create_arena"]
 
 Bytes = npt.NDArray[np.uint8]
@@ -86,7 +88,7 @@ class ArenaWriter:
         Returns:
             Its number, its offset in the file, and its memory; None when the arena is full.
         """
-        size = _size_class(nbytes)
+        size = size_class(nbytes)
         free = self._free.setdefault(size, [])
         if not free:
             self._collect()
@@ -150,9 +152,3 @@ class ArenaReader:
     def drop(self, block: int) -> None:
         """Return a block that nobody will look at."""
         self._map[block] = _RETURNED
-
-
-def _size_class(nbytes: int) -> int:
-    """The block size for ``nbytes``: four classes to each power of two, whole pages, at most a fifth wasted."""
-    step = max(_PAGE, 1 << max(nbytes - 1, 1).bit_length() - 3)
-    return -(-nbytes // step) * step

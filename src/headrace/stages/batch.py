@@ -7,6 +7,7 @@ from typing import Any
 
 from .._checks import check_count, known_length
 from ..flow import ProxyDataFlow
+from ..recycling import Recycler
 from ..stacking import stack_datapoints
 from ..state import State
 
@@ -66,14 +67,16 @@ class BatchData(ProxyDataFlow):
         if state.get("ended"):
             return
         held = state.setdefault("held", [])
+        recycler = Recycler()
         for dp in source:
             held.append(dp)
             if len(held) == self.batch_size:
-                batch = stack_datapoints(held, self.use_list)
+                batch = stack_datapoints(held, self.use_list, recycler.empty)
                 held.clear()
                 yield batch
+                del batch  # so that its memory may serve for the next one
         if self.remainder and held:
-            batch = stack_datapoints(held, self.use_list)
+            batch = stack_datapoints(held, self.use_list, recycler.empty)
             held.clear()
             state["ended"] = True  # or else a resumed pass would read the input once more
             yield batch

@@ -8,6 +8,7 @@ from typing import Any
 from .._checks import check_count
 from ..errors import NoLengthError
 from ..flow import ProxyDataFlow
+from ..recycling import Recycler
 from ..stacking import stack_datapoints
 from ..state import State
 
@@ -52,6 +53,7 @@ class BatchDataByShape(ProxyDataFlow):
         """One pass; see `DataFlow.run`."""
         if not state.restored:
             source.restart()  # only the leftovers outlive a pass
+        recycler = Recycler()
         held = state.kept.setdefault("held", {})
         for dp in source:
             shape = getattr(dp[self.idx], "shape", None)
@@ -61,4 +63,4 @@ class BatchDataByShape(ProxyDataFlow):
             group.append(dp)
             if len(group) == self.batch_size:
                 del held[tuple(shape)]
-                yield stack_datapoints(group)
+                yield stack_datapoints(group, out=recycler.empty)

@@ -1,0 +1,340 @@
+"""How programs with parallel flows end: quickly, quietly, and with nothing left behind.
+
+Each test runs a script in a session of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from contracts import Script, run_script, wait_until
+
+HEAD = """
+import itertools, os, signal, sys, threading, time
+import headrace as hr
+
+def numbers(n):
+    return hr.DataFromList(range(n), shuffle=False)
+
+def slow(n):
+    time.sleep(0.02)
+    return n
+
+def busy(n):
+    while n > 20:
+        pass
+    return n
+
+def same(n):
+    return n
+
+def make(kind, function=same, n=100000):
+    if kind == "threads":
+        return hr.MultiThreadMapData(numbers(n), 2, function, buffer_size=50)
+    if kind == "zmq":
+        return hr.MultiProcessMapData(numbers(n), 2, function, buffer_size=50)
+    if kind == "batch":
+        return hr.MultiProcessMapAndBatchData(numbers(n), 2, function, 4)
+    if kind == "runner":
+        return hr.MultiProcessRunnerZMQ(hr.MapData(numbers(n), function), 2, shard=True)
+    if kind == "pipe":
+        return hr.MultiProcessRunner(hr.MapData(numbers(n), function), 8, 2, shard=True)
+    if kind == "thread runner":
+        return hr.MultiThreadRunner(lambda: hr.MapData(numbers(n), function), 8, 2, shard=True)
+    if kind == "nested":
+        return hr.MultiProcessRunnerZMQ(hr.MultiProcessMapData(numbers(n), 2, function, buffer_size=50), 1)
+    raise KeyError(kind)
+"""
+
+PROCESSES = ["zmq", "batch", "runner", "pipe", "nested"]
+KINDS = [*PROCESSES, "threads", "thread runner"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_script_that_just_ends(tmp_path: Path, kind: str) -> None:
+    text = HEAD + f"flow = make({kind!r}, slow)\nit = iter(flow)\nnext(it)\nprint('end')\n"
+    done = run_script(tmp_path, text, timeout_s=8)
+    assert (done.out, done.err, done.process.returncode) == ("end\n", "", 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_started_and_never_read(tmp_path: Path, kind: str) -> None:
+    done = run_script(tmp_path, HEAD + f"flow = make({kind!r})\nit = iter(flow)\nflow._pool()\n", timeout_s=8)
+    assert (done.out, done.err, done.process.returncode) == ("", "", 0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_exception_in_the_loop_body_is_the_last_word(tmp_path: Path, kind: str) -> None:
+    text = HEAD + f"for dp in make({kind!r}, slow):\n    raise ZeroDivisionError('mine')\n"
+    done = run_script(tmp_path, text, timeout_s=8)
+    assert done.process.returncode == 1
+    assert done.err.startswith("Traceback (most recent call last):")
+    assert done.err.count("Traceback") == 1
+    assert done.err.splitlines()[-1] == "ZeroDivisionError: mine"
+
+
+def test_sys_exit_in_the_loop_body_keeps_its_code(tmp_path: Path) -> None:
+    done = run_script(tmp_path, HEAD + "for dp in make('zmq', slow):\n    sys.exit(7)\n", timeout_s=8)
+    assert (done.err, done.process.returncode) == ("", 7)
+
+
+def test_os_exit_leaves_nothing(tmp_path: Path) -> None:
+    done = run_script(tmp_path, HEAD + "for dp in make('nested', slow):\n    os._exit(7)\n", timeout_s=8)
+    assert (done.err, done.process.returncode) == ("", 7)
+
+
+# -- Ctrl-C
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("function", ["same", "slow", "busy"])
+def test_ctrl_c_gives_one_traceback(tmp_path: Path, kind: str, function: str) -> None:
+    if function == "busy" and "thread" in kind:
+        pytest.skip("threads cannot be ended")
+    text = HEAD + f"for dp in make({kind!r}, {function}):\n    if dp is not None: print('running', flush=True)\n"
+    script = Script(tmp_path, text.replace("print('running'", "(globals().get('said') or print('running'").replace(
+        "flush=True)", "flush=True)); said = True"
+    ))
+    script.read_line("running")
+    os.killpg(script.process.pid, signal.SIGINT)
+    script.end(8)
+    assert script.process.returncode == -signal.SIGINT
+    assert script.err.count("Traceback") == 1
+    assert script.err.splitlines()[-1] == "KeyboardInterrupt"
+
+
+@pytest.mark.parametrize("start_method", ["forkserver", "spawn", "fork"])
+def test_ctrl_c_while_workers_start_gives_one_traceback(tmp_path: Path, start_method: str) -> None:
+    text = HEAD + (
+        "flow = hr.MultiProcessMapData(numbers(100000), 3, slow, start_method=sys.argv[1])\n"
+        "print('starting', flush=True)\n"
+        "while True:\n    list(flow)\n"
+    )
+    script = Script(tmp_path, text, start_method)
+    script.read_line("starting")
+    wait_until(lambda: len(script.session()) > 1)
+    os.killpg(script.process.pid, signal.SIGINT)
+    script.end(8)
+    assert script.err.count("Traceback") == 1, script.err
+    assert script.err.splitlines()[-1] == "KeyboardInterrupt"
+
+
+@pytest.mark.parametrize("kind", ["zmq", "runner", "pipe", "threads"])
+def test_after_ctrl_c_was_caught_the_flow_works_again(tmp_path: Path, kind: str) -> None:
+    text = HEAD + f"""
+flow = make({kind!r}, same, 300)
+endless = make({kind!r}, slow, 10000)
+try:
+    for dp in endless:
+        if dp == 0:
+            print("running", flush=True)
+except KeyboardInterrupt:
+    print("caught")
+print(sorted(flow) == list(range(300)))
+for n, dp in enumerate(endless):
+    if n == 5:
+        break
+print("again")
+"""
+    script = Script(tmp_path, text)
+    script.read_line("running")
+    os.killpg(script.process.pid, signal.SIGINT)
+    script.end()
+    assert (script.out, script.err, script.process.returncode) == ("caught\nTrue\nagain\n", "", 0)
+
+
+# -- killed
+
+
+@pytest.mark.parametrize("kind", PROCESSES)
+@pytest.mark.parametrize("state", ["busy", "idle", "blocked"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_main_process_leaves_nothing(tmp_path: Path, kind: str, state: str, number: int) -> None:
+    rest = {
+        "busy": f"for dp in make({kind!r}, busy):\n    pass\n",
+        "blocked": f"it = iter(make({kind!r}))\nnext(it)\nsignal.pause()\n",
+        "idle": f"flow = make({kind!r}, same, 8)\nlist(flow)\nsignal.pause()\n",
+    }[state]
+    text = HEAD + rest
+    script = Script(tmp_path, text)
+    wait_until(lambda: len(script.session()) >= 3)
+    if state == "busy":
+        wait_until(lambda: _running(script))
+    script.process.send_signal(number)
+    script.end(8)
+    assert script.process.returncode == -number
+    assert script.err == ""
+
+
+def _running(script: Script) -> bool:
+    """Whether the workers burn time by now."""
+    try:
+        return sum(p.cpu_times().user > 0.3 for p in script.session()) >= 2
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_a_flow_started_in_another_thread_leaves_nothing_when_killed(tmp_path: Path) -> None:
+    text = HEAD + """
+def run():
+    global flow
+    flow = make("nested")
+    next(iter(flow))
+thread = threading.Thread(target=run)
+thread.start()
+thread.join()
+print(list(itertools.islice(flow, 3)), flush=True)
+signal.pause()
+"""
+    script = Script(tmp_path, text)
+    script.read_line("[0, 1, 2]")
+    script.process.kill()
+    script.end(8)
+
+
+@pytest.mark.parametrize("start_method", ["forkserver", "spawn", "fork"])
+def test_workers_outlive_the_thread_that_started_them(tmp_path: Path, start_method: str) -> None:
+    """The kernel takes the end of a thread for the death of the parent."""
+    text = HEAD + """
+import warnings
+warnings.simplefilter("ignore")
+flow = hr.MultiProcessMapData(numbers(300), 2, slow, start_method=sys.argv[1], buffer_size=10)
+got = []
+def run():
+    global it
+    it = iter(flow)
+    got.append(next(it))
+thread = threading.Thread(target=run)
+thread.start()
+thread.join()
+workers = set(flow._runtime.pool.workers)
+got.extend(it)
+print(got == list(range(300)), workers == set(flow._runtime.pool.workers))
+"""
+    done = run_script(tmp_path, text, start_method)
+    assert (done.out, done.err, done.process.returncode) == ("True True\n", "", 0)
+
+
+# -- os.fork() by the user
+
+
+FORK = """
+flow = make(sys.argv[1], same, 2000)
+it = iter(flow)
+got = list(itertools.islice(it, 100))
+pid = os.fork()
+if pid == 0:
+    {child}
+os.waitpid(pid, 0)
+got.extend(it)
+print(sorted(got) == list(range(2000)), len(got), flush=True)
+print(sorted(flow) == list(range(2000)), flush=True)
+"""
+
+
+@pytest.mark.parametrize("kind", ["zmq", "runner", "pipe", "threads"])
+@pytest.mark.parametrize(
+    "child",
+    [
+        "os._exit(0)",
+        "sys.exit(0)",
+        "del it, flow; import gc; gc.collect(); os._exit(0)",
+        "it.close(); flow.close(); os._exit(0)",
+        "raise SystemExit(0)",
+    ],
+)
+def test_a_forked_child_does_not_disturb_its_parent(tmp_path: Path, kind: str, child: str) -> None:
+    done = run_script(tmp_path, HEAD + FORK.format(child=child), kind)
+    assert (done.out, done.err, done.process.returncode) == ("True 2000\nTrue\n", "", 0)
+
+
+@pytest.mark.parametrize("kind", ["zmq", "runner", "pipe"])
+def test_a_forked_child_is_told_that_the_iterator_is_not_its_own(tmp_path: Path, kind: str) -> None:
+    child = """
+    try:
+        for _ in it:
+            pass
+    except RuntimeError as error:
+        print(error, flush=True)
+    mine = make(sys.argv[1], same, 50)
+    print(sorted(mine) == list(range(50)), sorted(itertools.islice(flow, 2000)) == list(range(2000)), flush=True)
+    mine.close()
+    flow.close()
+    os._exit(0)
+"""
+    done = run_script(tmp_path, HEAD + FORK.format(child=child), kind)
+    lines = done.out.splitlines()
+    assert "belongs to process" in lines[0]
+    assert lines[1:] == ["True True", "True 2000", "True"]
+    assert (done.err, done.process.returncode) == ("", 0)
+
+
+def test_closing_does_not_wait_for_a_forked_child(tmp_path: Path) -> None:
+    """The child holds copies of all descriptors."""
+    text = HEAD + """
+flow = make("zmq", same, 100)
+list(flow)
+pid = os.fork()
+if pid == 0:
+    signal.pause()
+began = time.monotonic()
+flow.close()
+print(time.monotonic() - began < 2)
+os.kill(pid, signal.SIGKILL)
+os.waitpid(pid, 0)
+"""
+    done = run_script(tmp_path, text, timeout_s=10)
+    assert (done.out, done.err, done.process.returncode) == ("True\n", "", 0)
+
+
+def test_multiprocessing_beside_headrace(tmp_path: Path) -> None:
+    text = HEAD + """
+import multiprocessing
+flow = make("zmq", same, 100)
+it = iter(flow)
+next(it)
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    print(pool.map(abs, [-1, -2]))
+queue = multiprocessing.get_context("spawn").Queue() if False else None
+print(list(it) == list(range(1, 100)))
+"""
+    done = run_script(tmp_path, text)
+    assert (done.out, done.err, done.process.returncode) == ("[1, 2]\nTrue\n", "", 0)
+
+
+def test_set_start_method_is_honoured(tmp_path: Path) -> None:
+    text = HEAD + """
+import multiprocessing
+multiprocessing.set_start_method("spawn")
+flow = hr.MultiProcessMapData(numbers(3), 1, lambda n: open("/proc/self/cmdline").read())
+print("_serve_forks" in next(iter(flow)), flow._runtime.pool._executor.start_method)
+"""
+    done = run_script(tmp_path, text)
+    assert (done.out, done.err, done.process.returncode) == ("False spawn\n", "", 0)
+
+
+SILENT: list[Any] = ["forkserver", "spawn", "fork"]
+
+
+@pytest.mark.parametrize("start_method", SILENT)
+def test_no_guard_no_close_no_noise(tmp_path: Path, start_method: str) -> None:
+    """Ten lines as a beginner writes them."""
+    text = """
+import sys
+import headrace as hr
+print("started once")
+def load(name, label):
+    return [name.upper(), label]
+ds = hr.DataFromList([["a", 0], ["b", 1], ["c", 2]], shuffle=False)
+ds = hr.MultiProcessMapData(ds, 2, load, start_method=sys.argv[1])
+ds = hr.BatchData(ds, 3)
+for names, labels in ds:
+    print(names.tolist(), labels.tolist())
+"""
+    done = run_script(tmp_path, text, start_method, timeout_s=8)
+    assert (done.out, done.err, done.process.returncode) == ("started once\n['A', 'B', 'C'] [0, 1, 2]\n", "", 0)
