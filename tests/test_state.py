@@ -127,13 +127,22 @@ def test_between_the_last_datapoint_and_the_end_the_rest_is_empty():
     assert list(again) == [1, 2]
 
 
-def test_a_pass_that_was_left_is_not_in_the_state():
+def test_a_pass_that_was_left_can_be_saved_until_the_next_one_begins():
+    hr.seed(5)
+    expected = [repr(batch) for batch in pipeline()]
     flow = pipeline()
     for _ in flow:
         break
+    left = flow.state_dict()
+    whole = list(flow)
+    after = flow.state_dict()
+    hr.seed(None)
+
     again = pipeline()
-    again.load_state_dict(flow.state_dict())
-    assert len(list(again)) == 3
+    again.load_state_dict(left)
+    assert [repr(batch) for batch in again] == expected[1:]
+    again.load_state_dict(after)
+    assert len(list(again)) == len(whole) == len(expected)
 
 
 def test_another_process_goes_on(tmp_path):

@@ -324,9 +324,13 @@ def test_torch_is_seeded_in_workers_that_have_imported_it(monkeypatch: pytest.Mo
     assert not torch.seeded
 
 
-# -- a function that wants what its stage has not
+# -- other stages with a function
 
 
-def test_rng_under_a_stage_that_has_none_is_refused_with_the_remedy() -> None:
-    with pytest.raises(TypeError, match=r"rng"):
-        list(hr.MapDataComponent(hr.DataFromList([[1], [2]]), Draw(), 0))
+def test_a_function_of_a_component_draws_by_datapoint_too() -> None:
+    def one() -> list[Any]:
+        hr.seed(3)
+        return list(hr.MapDataComponent(hr.DataFromList([[n] for n in range(9)], shuffle=False), Draw(), 0))
+
+    assert one() == one()
+    assert len({drawn for (drawn,) in one()}) == 9

@@ -142,7 +142,7 @@ class Script:
             text=True,
             start_new_session=True,
             cwd=folder,
-            env={**env, "TMPDIR": str(self.tmp), "PYTHONFAULTHANDLER": "", "PYTHONWARNINGS": "default"},
+            env={**env, "TMPDIR": str(self.tmp)},
         )
         self.out = self.err = ""
 

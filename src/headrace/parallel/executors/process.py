@@ -145,11 +145,15 @@ class ProcessExecutor:
         with _open_memfds(code, pickle.dumps(_Luggage(address))) as (code_fd, luggage_fd):
             stack_fd = _memfd(b"")
             fds = [luggage_fd, code_fd, self._signal_fd, stack_fd, *address.fds(), *code_fds]
-            if self._zygote is not None:
-                zygote = self._zygote
-                pid = zygote.start(fds)
-                return ProcessHandle(pid, lambda: zygote.reap(pid), stack_fd)
-            return _spawn(fds, stack_fd)
+            try:
+                if self._zygote is not None:
+                    zygote = self._zygote
+                    pid = zygote.start(fds)
+                    return ProcessHandle(pid, lambda: zygote.reap(pid), stack_fd)
+                return _spawn(fds, stack_fd)
+            except BaseException:
+                os.close(stack_fd)
+                raise
 
     def _fork(self, program: Program, address: Address) -> ProcessHandle:
         if threading.active_count() > 1:
@@ -165,12 +169,13 @@ class ProcessExecutor:
         stack_fd = _memfd(b"")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # Python's own words for the same; we said ours
-            pid = os.fork()
-        if pid == 0:
-            # Duplicates, because objects of the parent that die here close the originals.
-            fds = [os.dup(fd) for fd in address.fds()]
-            stack_fd = os.dup(stack_fd)
-            _be_worker(lambda: program, address, fds, self._signal_fd, stack_fd, parent)
+            with _ctrl_c_held_back():
+                pid = os.fork()
+                if pid == 0:
+                    # Duplicates, because objects of the parent that die here close the originals.
+                    fds = [os.dup(fd) for fd in address.fds()]
+                    stack_fd = os.dup(stack_fd)
+                    _be_worker(lambda: program, address, fds, self._signal_fd, stack_fd, parent)
         return ProcessHandle(pid, lambda: os.waitpid(pid, 0)[1], stack_fd)
 
     def close(self) -> None:
@@ -227,7 +232,7 @@ def _be_worker(
 ) -> NoReturn:
     code = 1
     try:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _ignore_ctrl_c()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         faulthandler.register(_STACK_SIGNAL, stack_fd, all_threads=True)
         if parent is not None:
@@ -239,6 +244,8 @@ def _be_worker(
         code = 0
     except SystemExit as error:  # user code called sys.exit: the parent will say so
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    except EOFError:
+        pass  # the parent is gone
     except BaseException:
         traceback.print_exc()
     finally:
@@ -246,6 +253,22 @@ def _be_worker(
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code & 0xFF)
+
+
+@contextlib.contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    """A process that starts in here is not told of Ctrl-C before it has come to ignoring it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _ignore_ctrl_c() -> None:
+    """It is the parent's to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _this_parent() -> int | None:
@@ -285,7 +308,8 @@ def _empty_stdin() -> None:
 
 def _spawn(fds: list[int], stack_fd: int) -> ProcessHandle:
     command = f"from headrace.parallel.executors.process import _arrive; _arrive({fds}, None)"
-    process = subprocess.Popen(_interpreter(command), pass_fds=fds, stdin=subprocess.DEVNULL)
+    with _ctrl_c_held_back():
+        process = subprocess.Popen(_interpreter(command), pass_fds=fds, stdin=subprocess.DEVNULL)
 
     def reap() -> int | None:
         code = process.wait()
@@ -317,7 +341,10 @@ class _Zygote:
             f"from headrace.parallel.executors.process import _serve_forks; _serve_forks({theirs.fileno()}, "
             f"{self._owner})"
         )
-        self._process = subprocess.Popen(_interpreter(command), pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        with _ctrl_c_held_back():
+            self._process = subprocess.Popen(
+                _interpreter(command), pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
+            )
         theirs.close()
 
     @classmethod
@@ -374,7 +401,7 @@ def _serve_forks(fd: int, parent: int) -> None:
     import select
     import socket
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _ignore_ctrl_c()
     questions = socket.socket(fileno=fd)
     poll = select.poll()
     poll.register(questions, select.POLLIN)

@@ -56,7 +56,10 @@ class PipeChannel:
     def send(self, message: Message, body: Any = None) -> None:
         """See `Channel`."""
         for header, data in self._coder.pack(message, body):
-            self._socket.sendall(_LENGTHS.pack(len(header), len(data)) + header + data)
+            try:
+                self._socket.sendall(_LENGTHS.pack(len(header), len(data)) + header + data)
+            except ConnectionError:
+                raise EOFError("the parent is gone") from None
 
     def leave(self) -> None:
         """See `Channel`. A process is watched."""
@@ -77,7 +80,10 @@ class PipeChannel:
         data = bytearray(size)
         view = memoryview(data)
         while view:
-            count = self._socket.recv_into(view)
+            try:
+                count = self._socket.recv_into(view)
+            except ConnectionError:
+                count = 0
             if count == 0:
                 raise EOFError("the parent is gone")
             view = view[count:]
