@@ -13,6 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".bench"
 NUMPY = "numpy==2.4.6"  # one numpy for all: a faster memcpy in one of them is not a peer's merit
+OPENCV = "opencv-python-headless==5.0.0.93"  # decodes the photos of W5; as with numpy, one for all
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any, ClassVar
 
-from benchmarks.environments import NUMPY, Environment
+from benchmarks.environments import NUMPY, OPENCV, Environment
 from benchmarks.model import Job, Peer
 
-ENVIRONMENT = Environment("headrace", (NUMPY,), editable=True)
+ENVIRONMENT = Environment("headrace", (NUMPY, OPENCV), editable=True)
 
 
 class Headrace(Peer):

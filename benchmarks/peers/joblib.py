@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from benchmarks.environments import NUMPY, Environment
+from benchmarks.environments import NUMPY, OPENCV, Environment
 from benchmarks.model import Job, Peer
 from benchmarks.peers._batches import make_batch, spans
 
-ENVIRONMENT = Environment("joblib", ("joblib==1.6.0", NUMPY))
+ENVIRONMENT = Environment("joblib", ("joblib==1.6.0", NUMPY, OPENCV))
 
 
 @contextmanager

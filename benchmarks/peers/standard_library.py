@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from benchmarks.environments import NUMPY, Environment
+from benchmarks.environments import NUMPY, OPENCV, Environment
 from benchmarks.model import Job, Peer
 from benchmarks.peers._batches import make_batch, spans
 
-ENVIRONMENT = Environment("standard-library", (NUMPY,))
+ENVIRONMENT = Environment("standard-library", (NUMPY, OPENCV))
 
 
 @contextmanager

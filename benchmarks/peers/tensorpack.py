@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
-from benchmarks.environments import NUMPY, Environment
+from benchmarks.environments import NUMPY, OPENCV, Environment
 from benchmarks.model import Job, Peer
 
 ENVIRONMENT = Environment(
@@ -18,6 +18,7 @@ ENVIRONMENT = Environment(
     (
         "tensorpack==0.11",
         NUMPY,
+        OPENCV,
         "pyzmq==27.3.0",
         "msgpack==1.2.4",
         "msgpack-numpy==0.4.8",

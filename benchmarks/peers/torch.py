@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import Any
 
-from benchmarks.environments import NUMPY, Environment
+from benchmarks.environments import NUMPY, OPENCV, Environment
 from benchmarks.model import Job, Peer
 
 LARGE = 300_000  # bytes; from here on tensors in shared memory beat pickled arrays
-ENVIRONMENT = Environment("torch", ("torch==2.13.0", NUMPY))
+ENVIRONMENT = Environment("torch", ("torch==2.13.0", NUMPY, OPENCV))
 
 
 class Tasks:

@@ -41,6 +41,7 @@ from .parallel.runners import (
     PrefetchDataZMQ,
 )
 from .seeding import WorkerInfo, seed, worker_info
+from .shared_list import SharedList
 from .sources.fake import FakeData
 from .sources.iterable import DataFromGenerator, DataFromIterable
 from .sources.list import DataFromList
@@ -73,6 +74,7 @@ __all__ = [
     "DataFromList",
     "DataFromQueue",
     "FakeData",
+    "SharedList",
     # change each datapoint
     "MapData",
     "MapDataComponent",

@@ -573,6 +573,7 @@ def plant(flow: DataFlow, seed: int, copy: tuple[int, ...], share: tuple[int, in
     """
     for below in _read_here(flow):
         runtime = below._runtime
+        _end_stream(runtime)
         runtime.passes, runtime.kept, runtime.inputs = 0, {}, None
         runtime.live = runtime.owner = runtime.restored = runtime.left = None
     flow._runtime.rooted = (seed, copy, share)
@@ -617,6 +618,7 @@ def _restore(flows: Sequence[DataFlow], nodes: Sequence[Node]) -> None:
         runtime = flow._runtime
         if node["passes"] < runtime.passes:
             return  # the flow is read in two places, and this one was not reached again after an earlier resume
+        _end_stream(runtime)
         runtime.passes = node["passes"]
         runtime.kept = {k: decode(v) for k, v in node.get("kept", {}).items()}
         runtime.live = runtime.inputs = runtime.restored = runtime.left = None
@@ -627,6 +629,13 @@ def _restore(flows: Sequence[DataFlow], nodes: Sequence[Node]) -> None:
 
     for flow, node in zip(flows, nodes, strict=True):
         restore(flow, node)
+
+
+def _end_stream(runtime: Runtime) -> None:
+    """End what a parallel flow has kept running for its next pass, because that one begins elsewhere."""
+    stream, runtime.stream = runtime.stream, None
+    if stream is not None:
+        stream.close()
 
 
 def _open(ref: weakref.ref[State] | None) -> State | None:

@@ -105,8 +105,9 @@ class State(dict[str, Any]):
 class Cursor:
     """A position in a list, tuple or range, read off the running iterator itself: no cost per datapoint."""
 
-    def __init__(self, sequence: list[Any] | tuple[Any, ...] | range, position: int = 0):
+    def __init__(self, sequence: list[Any] | tuple[Any, ...] | range, position: int = 0, *, base: int = 0):
         self._count = len(sequence)
+        self._base = base  # position of the sequence in something longer
         if position > self._count:
             raise StateError(
                 f"{position} datapoints had been read when the state was saved, but there are only {self._count} now"
@@ -118,7 +119,7 @@ class Cursor:
     @property
     def position(self) -> int:
         """How many elements have been taken."""
-        return self._count - int(cast(Any, self.iterator).__length_hint__())
+        return self._base + self._count - int(cast(Any, self.iterator).__length_hint__())
 
     def snapshot(self) -> int:
         """What is saved."""

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -243,6 +244,35 @@ def test_a_sharded_runner_goes_on_with_another_executor() -> None:
     assert sorted(got) == sorted(expected)
 
 
+def test_more_copies_than_threads_do_not_share_a_flow() -> None:
+    """Copy 0 is in the middle of its share when another thread begins copy 2."""
+    begun_2 = threading.Event()
+
+    def f(n: int) -> int:
+        if resumed and n % 3 == 2:
+            begun_2.set()
+        if resumed and n % 3 == 0 and n > 20:
+            begun_2.wait(20)
+        return n
+
+    def make(count: int) -> hr.DataFlow:
+        mapped = lambda: hr.MultiThreadMapData(numbers(30), 1, f, buffer_size=1)  # noqa: E731
+        return hr.MultiThreadRunner(mapped, 3, count, shard=True)
+
+    resumed = False
+    got, state = begun(lambda: make(3), 4)
+    resumed = True
+    (rest,) = passes(loaded(lambda: make(2), state), 1)
+    assert begun_2.is_set()
+    assert sorted(got + rest) == list(range(30))
+
+
+def test_a_runner_inside_of_a_sharded_runner_begins_each_pass_anew() -> None:
+    inner = lambda: hr.MultiThreadRunner(lambda: numbers(5), 3, 1)  # noqa: E731
+    flow = hr.MultiThreadRunner(inner, 4, 1, shard=True)
+    assert passes(flow, 3) == [list(range(5))] * 3
+
+
 # -- the same flow again
 
 
@@ -412,7 +442,6 @@ MAPS: dict[str, Callable[[Any], hr.DataFlow]] = {
     "threads": lambda f: hr.MultiThreadMapData(numbers(40, True), 2, f, buffer_size=5),
     "over user code": lambda f: hr.MultiThreadMapData(Generated(40), 2, f),
     "map and batch": lambda f: hr.MultiProcessMapAndBatchData(numbers(40, True), 2, f, 4),
-    "inside of a sharded runner": lambda f: hr.MultiProcessRunnerZMQ(hr.MapData(numbers(40, True), f), 2, shard=True),
 }
 
 

@@ -203,7 +203,7 @@ class ReplicateProgram:
         """See `Program`."""
         self._stream = iter(())  # drops the generator of the pass that was left, if any
         index, count = begin.copy
-        self._flow = self._flows[index % len(self._flows)]
+        self._flow = self._flows[begin.worker % len(self._flows)]  # each thread has its own
         own = dataclasses.replace(begin.place, copy=(*begin.place.copy, index)).sequence(begin.pass_index)
         if self._in_process:
             seed_globals(own)

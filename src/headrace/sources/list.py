@@ -5,18 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, cast
 
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import StateError
 from ..flow import DataFlow
 from ..seeding import Place
+from ..shared_list import SharedList, travelling
 from ..state import Cursor, State
 
 __all__ = ["DataFromList"]
+
+
+_LONG = 10_000
+_SOME = 4096
 
 
 class DataFromList(DataFlow):
     """The elements of a list (or of anything with ``len`` and ``[i]``), shuffled anew in each pass.
 
     Args:
-        lst: the list. It is not copied.
+        lst: the list. It is not copied; if a process runner ships the flow, a list of 10,000 or more goes once, as a
+            `SharedList`.
         shuffle: whether each pass is a new permutation, decided by the seed and the number of the pass.
 
     Order and integrity: each element once per pass. Resumes in O(1), reading no element again.
@@ -31,6 +41,8 @@ class DataFromList(DataFlow):
         >>> sorted(hr.DataFromList(["a", "b", "c"], shuffle=True))
         ['a', 'b', 'c']
     """
+
+    _shared: SharedList | None = None
 
     def __init__(self, lst: Sequence[Any], shuffle: bool = True):
         if not (hasattr(lst, "__len__") and hasattr(lst, "__getitem__")) or isinstance(lst, dict):
@@ -52,8 +64,12 @@ class DataFromList(DataFlow):
         if not self.shuffle and type(self.lst) in (list, tuple, range):
             cursor = state["position"] = Cursor(cast(Any, self.lst), position)
             yield from cursor.iterator
-        else:
-            cursor = state["position"] = Cursor(self._order(state.place, state.pass_index), position)
+            return
+        order = self._order(state.place, state.pass_index)
+        if position > len(order):
+            raise StateError(f"{position} elements had been read when the state was saved, of {len(order)} now")
+        for base in range(position, len(order), _SOME):  # as Python ints, a long order would be larger than the list
+            cursor = state["position"] = Cursor(order[base : base + _SOME].tolist(), base=base)
             yield from map(self.lst.__getitem__, cursor.iterator)
 
     def reader(self, pass_index: int) -> Callable[[int], Any] | None:
@@ -62,14 +78,21 @@ class DataFromList(DataFlow):
         if place is None or place.share[1] > 1:
             return None
         order = self._order(place, pass_index)
-        return lambda number: self.lst[order[number]]
+        return lambda number: self.lst[int(order[number])]
 
-    def _order(self, place: Place, pass_index: int) -> list[int] | range:
+    def _order(self, place: Place, pass_index: int) -> npt.NDArray[np.int64]:
         count = len(self.lst)
-        if not self.shuffle:
-            return range(count)
-        order: list[int] = place.generator(pass_index).permutation(count).tolist()
-        return order
+        return place.generator(pass_index).permutation(count) if self.shuffle else np.arange(count)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A long list goes to worker processes as a `SharedList`: made once, and read by all."""
+        state = super().__getstate__()
+        if travelling() and type(self.lst) is list and len(self.lst) >= _LONG:
+            if self._shared is None or len(self._shared) != len(self.lst):
+                self._shared = SharedList(self.lst)
+            state["lst"] = self._shared
+        state.pop("_shared", None)
+        return state
 
     def describe(self) -> str:
         """See `DataFlow.describe`."""

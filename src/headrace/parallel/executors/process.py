@@ -422,10 +422,11 @@ def _serve_forks(fd: int, parent: int) -> None:
                 _arrive(fds, me)
             for passed in fds:
                 os.close(passed)
-            questions.send(struct.pack("<q", pid))
+            answer = pid
         else:
-            (pid,) = struct.unpack("<q", question)
-            questions.send(struct.pack("<q", os.waitpid(pid, 0)[1]))
+            answer = os.waitpid(*struct.unpack("<q", question), 0)[1]
+        with contextlib.suppress(ConnectionError):  # if nobody listens any more, the next poll will say so
+            questions.send(struct.pack("<q", answer))
     os._exit(0)
 
 

@@ -1,0 +1,107 @@
+"""A list that many processes read and none has a copy of."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import pickle
+from collections.abc import Iterable, Iterator, Sequence
+from multiprocessing import context, reduction
+from typing import Any, overload
+
+import cloudpickle
+import numpy as np
+
+__all__ = ["SharedList", "travelling"]
+
+
+class SharedList(Sequence[Any]):
+    """An immutable list whose elements are stored once, in memory that all worker processes share.
+
+    A million Python objects in a list cost each worker their pickling, their unpickling and their memory. Here they are
+    one block of bytes; sending the list to a worker sends a file descriptor. An element is unpickled whenever it is
+    read, so each ``lst[i]`` is a new object; that takes about a microsecond for a string. `DataFromList` does this by
+    itself for long lists under a process runner.
+
+    Args:
+        elements: anything that can be pickled.
+
+    Raises:
+        TypeError: ``elements`` is not iterable.
+        Exception: what pickling an element raises.
+
+    Order and integrity: as given; the elements are those at the time of construction. Linux only (``memfd_create``).
+
+    Example:
+        >>> import headrace as hr
+        >>> paths = hr.SharedList(f"photo-{n}.jpg" for n in range(1000))
+        >>> len(paths), paths[7], paths[-1], paths[2:4]
+        (1000, 'photo-7.jpg', 'photo-999.jpg', ['photo-2.jpg', 'photo-3.jpg'])
+    """
+
+    def __init__(self, elements: Iterable[Any]):
+        fd = os.memfd_create("headrace-list", os.MFD_CLOEXEC)
+        ends = [0]
+        with open(fd, "wb") as file:
+            for element in elements:
+                ends.append(ends[-1] + file.write(_dumps(element)))
+            padding = -ends[-1] % 8
+            file.write(bytes(padding))
+            file.write(np.array(ends, np.int64).tobytes())
+            file.flush()
+            self._attach(os.dup(fd), len(ends) - 1)
+
+    def _attach(self, fd: int, count: int) -> None:
+        self._fd = fd
+        self._count = count
+        self._map = mmap.mmap(fd, 0, prot=mmap.PROT_READ)
+        self._ends = np.frombuffer(self._map, np.int64, count + 1, len(self._map) - 8 * (count + 1))
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Any]: ...
+
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(self._count))]
+        if not -self._count <= index < self._count:
+            raise IndexError(f"SharedList index {index} is out of range: it has {self._count} elements")
+        index %= self._count
+        return pickle.loads(self._map[self._ends[index] : self._ends[index + 1]])
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[i] for i in range(self._count))
+
+    def __repr__(self) -> str:
+        return f"<SharedList of {self._count}>"
+
+    def __reduce__(self) -> Any:
+        if travelling():
+            return _arrived, (reduction.DupFd(self._fd), self._count)
+        return SharedList, (list(self),)
+
+    def __del__(self) -> None:
+        if "_fd" in self.__dict__:
+            os.close(self._fd)
+
+
+def travelling() -> bool:
+    """Whether something is being pickled for a worker process just now, so that descriptors can go with it."""
+    return context.get_spawning_popen() is not None
+
+
+def _arrived(passed: Any, count: int) -> SharedList:
+    shared = SharedList.__new__(SharedList)
+    shared._attach(os.dup(passed.detach()), count)
+    return shared
+
+
+def _dumps(element: Any) -> bytes:
+    data = pickle.dumps(element, 5)
+    # Workers do not import the main script.
+    return bytes(cloudpickle.dumps(element, 5)) if b"__main__" in data else data
