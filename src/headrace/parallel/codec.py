@@ -3,6 +3,7 @@
 * Data is pickled plainly. Objects that plain pickle refuses, and objects of ``__main__`` (which workers do not
   import), go by cloudpickle, which sends classes by value and gives them their identity back at home.
 * Arrays from `LARGE_BYTES` on are written straight into an arena block, in whatever layout they have.
+* Large bytes objects that are components of a datapoint (files read from disk, values of a database) go the same way.
 * Whatever the sender's array was, the receiver's is writable and its own; dtype, shape, byte order and C or Fortran
   order are kept (other layouts arrive in C order).
 """
@@ -45,14 +46,23 @@ class Encoder:
         self._blocks: list[Block] = []
         self._placed = False
         self._prepared: dict[int, Block] = {}  # address of an array made by `empty` -> its block
-        self._table: dict[type, Callable[[Any], Any]] = {np.ndarray: self._reduce_array}
+        self._heavy = False  # whether datapoints seem to hold large bytes objects
+        self._table: dict[type, Callable[[Any], Any]] = {np.ndarray: self._reduce_array, _Blob: self._reduce_blob}
 
-    def encode(self, obj: Any) -> tuple[bytes, list[Block]]:
-        """The bytes and blocks from which `Decoder.decode` makes ``obj``.
+    def encode(self, datapoints: list[Any]) -> tuple[bytes, list[Block]]:
+        """The bytes and blocks from which `Decoder.decode` makes ``datapoints``.
 
         Raises:
-            Exception: whatever pickling ``obj`` raises; no block stays lent.
+            Exception: whatever pickling them raises; no block stays lent.
         """
+        # Pickle has no way of its own to leave bytes objects out. Looking for them costs more than tiny datapoints do,
+        # so it is done where the last ones were large.
+        obj = [_without_blobs(dp) for dp in datapoints] if self._heavy else datapoints
+        data, blocks = self._encode(obj)
+        self._heavy = len(data) + sum(length for _, _, length in blocks) > LARGE_BYTES * max(1, len(datapoints))
+        return data, blocks
+
+    def _encode(self, obj: Any) -> tuple[bytes, list[Block]]:
         try:
             data = self._dump(obj, pickle.Pickler, self._table)
             if not (self._main_by_value and b"__main__" in data):
@@ -118,6 +128,13 @@ class Encoder:
             return array.__reduce_ex__(5)
         # In the bytes. (numpy's own way takes twice as long, and keeps read-only arrays read-only.)
         return _on_block, (bytearray(array.tobytes(_order(array))), array.dtype, array.shape, _order(array))
+
+    def _reduce_blob(self, blob: _Blob) -> Any:
+        memory = self._place(np.frombuffer(blob.data, np.uint8))
+        if memory is None:
+            return _same, (blob.data,)
+        self._placed = True
+        return _bytes_of, (pickle.PickleBuffer(memory),)  # type: ignore[arg-type]
 
     def _place(self, array: Array) -> Array | None:
         """Copy an array into a block; None if there is none to be had."""
@@ -190,6 +207,36 @@ def collection_paused() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+class _Blob:
+    """A large bytes object, so that pickle asks us how to reduce it."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes):
+        self.data = data
+
+
+def _without_blobs(datapoint: Any) -> Any:
+    """A datapoint with `_Blob` for large bytes objects among its components; itself, if there are none."""
+    if type(datapoint) is bytes:
+        return _Blob(datapoint) if len(datapoint) >= LARGE_BYTES else datapoint
+    if type(datapoint) is dict:
+        if any(type(v) is bytes and len(v) >= LARGE_BYTES for v in datapoint.values()):
+            return {k: _without_blobs(v) if type(v) is bytes else v for k, v in datapoint.items()}
+    elif type(datapoint) in (list, tuple) and any(type(v) is bytes and len(v) >= LARGE_BYTES for v in datapoint):
+        return type(datapoint)(_without_blobs(v) if type(v) is bytes else v for v in datapoint)
+    return datapoint
+
+
+def _bytes_of(memory: Any) -> bytes:
+    """A bytes object again: copied, so the block is free at once."""
+    return bytes(memory)
+
+
+def _same(data: bytes) -> bytes:
+    return data
 
 
 def _on_block(memory: Any, dtype: np.dtype[Any], shape: tuple[int, ...], order: Any) -> Array:

@@ -412,7 +412,10 @@ def _serve_forks(fd: int, parent: int) -> None:
         # holds a copy of its end.
         if not poll.poll(500):
             continue
-        question, fds, _, _ = socket.recv_fds(questions, 64, 253)
+        try:
+            question, fds, _, _ = socket.recv_fds(questions, 64, 253)
+        except ConnectionError:  # it died with an answer unread
+            break
         if not question:
             break
         if question == b"start":
@@ -424,7 +427,7 @@ def _serve_forks(fd: int, parent: int) -> None:
                 os.close(passed)
             answer = pid
         else:
-            answer = os.waitpid(*struct.unpack("<q", question), 0)[1]
+            answer = os.waitpid(struct.unpack("<q", question)[0], 0)[1]
         with contextlib.suppress(ConnectionError):  # if nobody listens any more, the next poll will say so
             questions.send(struct.pack("<q", answer))
     os._exit(0)
