@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test chaos lint bench clean
 
 $(VENV)/.base: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -19,6 +19,9 @@ demo: $(VENV)/.demo      ## the main job on real photographs
 
 test: $(VENV)/.base      ## the whole suite
 	$(BIN)/python -m pytest -q
+
+chaos: $(VENV)/.base     ## kill workers and consumers at random, and count: 20 seeds, a minute each
+	$(BIN)/python tests/exact/chaos.py --seeds 20 --seconds 60
 
 lint: $(VENV)/.base      ## style and types
 	$(BIN)/ruff check .

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from benchmarks import registry, report
+from benchmarks import load, plots, registry, report
 from benchmarks.harness import Comparison, Plan, compare
 from benchmarks.model import Peer, Workload
 
@@ -54,9 +54,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0, help="timed part of one run, about")
     parser.add_argument("--timeout", type=float, default=180.0, help="seconds after which a run counts as hung")
+    parser.add_argument("--busy", type=int, default=0, metavar="N", help="beside N processes that take a core each")
     parser.add_argument("--quick", action="store_true", help="one short run of each: does it work?")
     parser.add_argument("--json", type=Path, metavar="FILE", help="every run, for machines (not to commit)")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="the tables")
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="bar charts, PNG and SVG, one for each figure")
     parser.add_argument("--list", action="store_true", help="names of workloads and systems")
     return parser.parse_args()
 
@@ -73,11 +75,14 @@ def _print(console: Console, table: report.Table) -> None:
         console.print(f"  {note}", markup=False, highlight=False)
 
 
-def _prepare(console: Console, systems: list[Peer]) -> None:
+def _prepare(console: Console, chosen: list[Workload], systems: list[Peer]) -> None:
     known = registry.environments()
     for name in dict.fromkeys(peer.environment for peer in systems):
         with console.status(f"environment {name}"):
             known[name].ensure()
+    for workload in chosen:
+        with console.status(f"files of {workload.name}"):
+            workload.prepare()
 
 
 def _run(console: Console, chosen: list[Workload], systems: list[Peer], plan: Plan) -> list[Comparison]:
@@ -98,18 +103,23 @@ def main() -> None:
     console = Console(width=None if sys.stdout.isatty() else 170)
     chosen = _chosen_workloads(_names(wanted.only))
     systems = _chosen_systems(_names(wanted.against), not wanted.without_headrace)
-    plan = Plan(wanted.rounds, wanted.seconds, wanted.quick, wanted.timeout)
-    _prepare(console, systems)
-    load = os.getloadavg()
-    comparisons = _run(console, chosen, systems, plan)
-    lines = report.header(comparisons, plan, load)
+    plan = Plan(wanted.rounds, wanted.seconds, wanted.quick, wanted.timeout, wanted.busy)
+    _prepare(console, chosen, systems)
+    before = os.getloadavg()
+    with load.busy(plan.busy):
+        comparisons = _run(console, chosen, systems, plan)
+    lines = report.header(comparisons, plan, before)
     console.print(*lines, sep="\n", markup=False, highlight=False)
     if wanted.markdown:
         wanted.markdown.write_text(report.markdown(lines, [report.table(each) for each in comparisons]))
-    if wanted.json:
+    if wanted.json or wanted.plots:
         used = dict.fromkeys(peer.environment for peer in systems)
         installed = {name: registry.environments()[name].frozen() for name in used}
-        wanted.json.write_text(json.dumps(report.as_json(comparisons, lines, installed), indent=1))
+        results = json.dumps(report.as_json(comparisons, lines, installed), indent=1)
+        if wanted.json:
+            wanted.json.write_text(results)
+        if wanted.plots:
+            plots.make(results, wanted.plots)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ class Plan:
     seconds: float = 3.0
     quick: bool = False
     timeout_s: float = 180.0
+    busy: int = 0
 
 
 @dataclass

@@ -6,7 +6,7 @@ they share imports nothing but the standard library and numpy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
@@ -24,12 +24,13 @@ class WrongDelivery(Exception):
 class Job:
     """What a peer is asked to run: nothing here depends on the peer."""
 
-    tasks: range
+    tasks: Sequence[Any]  # a range of integers, or a list that is part of what is measured
     workers: int
-    function: Callable[[int], Any] | None = None  # map, map_and_batch: from a task to an item
-    source: Iterable[Any] | None = None  # copies: what each worker runs, endless
+    function: Callable[[Any], Any] | None = None  # map, map_and_batch: from a task to an item
+    source: Iterable[Any] | None = None  # copies: what each worker runs; endless, or a list longer than is consumed
     batch: int = 0
     item_bytes: int = 0  # about; 0 for small objects
+    held: int = 1  # deliveries that the consumer holds at a time
     chunk: int = 1  # the chunk a person would choose by hand for this work; only tuned systems use it
 
 
@@ -60,6 +61,7 @@ class Peer:
     kind: ClassVar[Literal["process", "thread", "none"]] = "process"
     libraries: ClassVar[tuple[str, ...]] = ()  # imported (and timed) before the pipeline is built
     only: ClassVar[tuple[str, ...]] = ()  # the workloads it is meant for; all when empty
+    unbounded: ClassVar[bool] = False  # works off the pass whatever the consumer does: only a whole pass can be timed
     ahead: ClassVar[int] = 128  # items under way or waiting per worker, about; at the least
     cannot: ClassVar[dict[str, str]] = {}  # pattern or workload -> why it is left out, for the report
     inexact: ClassVar[dict[str, str]] = {}  # pattern -> why a pass is not exact, by the peer's own contract
@@ -103,7 +105,11 @@ class Workload:
     most: int = 4_000_000
     margin: int = 256  # deliveries before and after the timed part: enough for the largest buffer
     compared: tuple[Figure, ...] = (RATE, CPU)
+    libraries: tuple[str, ...] = ()  # what the work itself needs, imported with the peer's
     leaves_early: bool = False  # the consumer leaves in mid-stream
+
+    def prepare(self) -> None:
+        """Make the input files, if there are any; called in the harness, before all runs."""
 
     def job(self, total: int) -> Job:
         """The job that makes ``total`` deliveries."""

@@ -127,7 +127,7 @@ def _notes(comparison: Comparison) -> Iterator[str]:
                 yield f"{name}, round {run.round}: left {run.left_behind} processes behind after its exit"
 
 
-def header(comparisons: list[Comparison], plan: Plan, load: tuple[float, float, float]) -> list[str]:
+def header(comparisons: list[Comparison], plan: Plan, load_before: tuple[float, float, float]) -> list[str]:
     """What a reader needs to judge the figures."""
     versions: dict[str, set[str]] = {}
     for run in (run for comparison in comparisons for runs in comparison.runs.values() for run in runs):
@@ -137,9 +137,10 @@ def header(comparisons: list[Comparison], plan: Plan, load: tuple[float, float, 
     how = "one short run of each (--quick): shows that it works, not how fast it is"
     if not plan.quick:
         how = f"medians of {plan.rounds} interleaved rounds of about {plan.seconds:g} s (lowest to highest)"
+    busy = f", every run beside {plan.busy} busy-looping processes" if plan.busy else ""
     return [
         f"Machine: {len(os.sched_getaffinity(0))} cores ({_cpu_model()}), Linux {platform.release()}, "
-        f"load when it began {load[0]:.2f}",
+        f"load when it began {load_before[0]:.2f}" + busy,
         f"Versions: {listed}",
         f"Figures: {how}; every run in a fresh process and checked for correct delivery",
         f"Columns with {CAPTION}",

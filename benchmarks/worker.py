@@ -10,6 +10,8 @@ The order of things, and what the clock sees of it::
 A buffer that was filled before the timed part would make a slow pipeline look fast; with a margin after it
 that is longer than the buffer, the buffer is just as full when the clock stops. CPU is taken from the first
 item to the last, over all of them: a pipeline that runs ahead has then worked for all that it delivered.
+One that has no bound (``Peer.unbounded``) is timed from before its construction to its last item: any part of its
+pass might have been done before.
 """
 
 from __future__ import annotations
@@ -41,10 +43,10 @@ def measure(peer: Peer, workload: Workload, count: int) -> Measurement:
     """Run ``workload`` on ``peer`` with ``count`` timed deliveries."""
     result = Measurement(workload.name, peer.name, 0)
     began = clock()
-    for library in peer.libraries:
+    for library in (*peer.libraries, *workload.libraries):
         importlib.import_module(library)
     result.import_s = clock() - began
-    result.versions = _versions(peer)
+    result.versions = _versions((*peer.libraries, *workload.libraries))
     if workload.leaves_early:
         _leave_early(peer, workload, count, result)
     else:
@@ -54,24 +56,30 @@ def measure(peer: Peer, workload: Workload, count: int) -> Measurement:
 
 def _run_pass(peer: Peer, workload: Workload, count: int, result: Measurement) -> None:
     side = margin(peer, workload, count)
+    count += -count % workload.workers  # Grain's workers batch a slice each: a whole number of batches for every one
     total = count + 2 * side
     exact = workload.pattern not in peer.inexact
     job, tally = workload.job(total), workload.tally(total, exact)
-    began = clock()
+    began, cpu = clock(), proctree.cpu_seconds(os.getpid())
     with getattr(peer, workload.pattern)(job) as flow:
         items = iter(flow)
         workload.consume(islice(items, 1), tally)
         result.first_s = clock() - began
         result.processes = len(proctree.workers(os.getpid()))
-        cpu = proctree.cpu_seconds(os.getpid())
+        if not peer.unbounded:
+            cpu = proctree.cpu_seconds(os.getpid())
         workload.consume(islice(items, side - 1), tally)
-        began = clock()
+        if not peer.unbounded:
+            began = clock()
         workload.consume(islice(items, count), tally)
-        result.timed_s = clock() - began
+        if not peer.unbounded:
+            result.timed_s = clock() - began
         # a pass with an end is followed to it: too many items are as wrong as too few
         finite = exact and workload.pattern != "copies"
         workload.consume(items if finite else islice(items, side), tally)
         cpu = proctree.cpu_seconds(os.getpid()) - cpu
+        if peer.unbounded:
+            result.timed_s, count = clock() - began, total
         began = clock()
         del items, flow  # an iterator that is still referred to keeps its workers
     result.close_s = _seconds_until_gone(began)
@@ -106,13 +114,12 @@ def _seconds_until_gone(began: float) -> float:
     return clock() - began
 
 
-def _versions(peer: Peer) -> dict[str, str]:
+def _versions(libraries: tuple[str, ...]) -> dict[str, str]:
     shown = {"python": sys.version.split()[0]}
-    for name in ("numpy", *peer.libraries):
-        try:
-            shown[name.partition(".")[0]] = importlib.metadata.version(name.partition(".")[0])
-        except importlib.metadata.PackageNotFoundError:  # the standard library has no version of its own
-            pass
+    installed_by = importlib.metadata.packages_distributions()  # spdl comes from spdl_core, cv2 from OpenCV's wheel
+    for name in ("numpy", *libraries):
+        for package in installed_by.get(name.partition(".")[0], ()):  # none for the standard library
+            shown[package] = importlib.metadata.version(package)
     return shown
 
 

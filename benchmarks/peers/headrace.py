@@ -5,12 +5,21 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from benchmarks.environments import NUMPY, OPENCV, Environment
 from benchmarks.model import Job, Peer
 
 ENVIRONMENT = Environment("headrace", (NUMPY, OPENCV), editable=True)
+
+
+def source(data: Any) -> Any:
+    import headrace as hr
+
+    if isinstance(data, range) or not hasattr(data, "__getitem__"):
+        return hr.DataFromIterable(data)
+    return hr.DataFromList(data, shuffle=False)  # it is shuffled already, for all systems alike
 
 
 class Headrace(Peer):
@@ -23,23 +32,21 @@ class Headrace(Peer):
     def map(self, job: Job) -> Iterator[Any]:
         import headrace as hr
 
-        source = hr.DataFromIterable(job.tasks)
-        with closing(hr.MultiProcessMapData(source, job.workers, job.function, **self.options)) as flow:
+        with closing(hr.MultiProcessMapData(source(job.tasks), job.workers, job.function, **self.options)) as flow:
             yield flow
 
     @contextmanager
     def copies(self, job: Job) -> Iterator[Any]:
         import headrace as hr
 
-        with closing(hr.MultiProcessRunnerZMQ(hr.DataFromIterable(job.source), job.workers)) as flow:
+        with closing(hr.MultiProcessRunnerZMQ(source(job.source), job.workers)) as flow:
             yield flow
 
     @contextmanager
     def map_and_batch(self, job: Job) -> Iterator[Any]:
         import headrace as hr
 
-        source = hr.DataFromIterable(job.tasks)
-        flow = hr.MultiProcessMapAndBatchData(source, job.workers, job.function, job.batch)
+        flow = hr.MultiProcessMapAndBatchData(source(job.tasks), job.workers, job.function, job.batch)
         with closing(flow):
             yield flow
 
@@ -65,19 +72,64 @@ class HeadraceSpawn(StartedBy):
     options: ClassVar[dict[str, Any]] = {"start_method": "spawn"}
 
 
+class HeadraceSharedList(Headrace):
+    """The long list stored once in shared memory by the user; making it is part of the first item's time."""
+
+    name = "headrace-shared-list"
+    only = ("million_paths_mapper", "million_paths_runner")
+
+    def map(self, job: Job) -> Any:
+        return super().map(shared(job))
+
+    def copies(self, job: Job) -> Any:
+        return super().copies(shared(job))
+
+
+def shared(job: Job) -> Job:
+    import headrace as hr
+
+    if job.source is None:
+        return replace(job, tasks=hr.SharedList(job.tasks))
+    return replace(job, source=hr.SharedList(job.source))
+
+
 class HeadraceThreads(Peer):
     name = "headrace-threads"
     environment = "headrace"
     kind = "thread"
     libraries = ("headrace",)
-    only = ("sleep_10ms",)
+    only = ("sleep_10ms", "jpeg_to_batches", "million_paths_mapper")
 
     @contextmanager
     def map(self, job: Job) -> Iterator[Any]:
         import headrace as hr
 
-        source = hr.DataFromIterable(job.tasks)
-        with closing(hr.MultiThreadMapData(source, job.workers, job.function)) as flow:
+        with closing(hr.MultiThreadMapData(source(job.tasks), job.workers, job.function)) as flow:
+            yield flow
+
+    @contextmanager
+    def map_and_batch(self, job: Job) -> Iterator[Any]:
+        import headrace as hr
+
+        mapped = hr.MultiThreadMapData(source(job.tasks), job.workers, job.function)
+        with closing(hr.BatchData(mapped, job.batch)) as flow:
+            yield flow
+
+
+class HeadraceMapThenBatch(Peer):
+    """The mapper in processes, batches stacked by the consumer's process (``headrace``: by the workers)."""
+
+    name = "headrace-map-then-batch"
+    environment = "headrace"
+    libraries = ("headrace",)
+    only = ("jpeg_to_batches",)
+
+    @contextmanager
+    def map_and_batch(self, job: Job) -> Iterator[Any]:
+        import headrace as hr
+
+        mapped = hr.MultiProcessMapData(source(job.tasks), job.workers, job.function)
+        with closing(hr.BatchData(mapped, job.batch)) as flow:
             yield flow
 
 
@@ -122,5 +174,7 @@ PEERS = [
     HeadraceFork(),
     HeadraceForkserver(),
     HeadraceSpawn(),
+    HeadraceSharedList(),
     HeadraceThreads(),
+    HeadraceMapThenBatch(),
 ]

@@ -32,13 +32,21 @@ ENVIRONMENT = Environment(
 
 
 @contextmanager
-def running(flow: Any) -> Iterator[Any]:
-    """Start it as its tutorial says; it has no close(), its ``__del__`` ends the workers."""
+def running(flow: Any, parallel: Any = None) -> Iterator[Any]:
+    """Start it as its tutorial says; it has no close(), the ``__del__`` of the parallel stage ends the workers."""
     flow.reset_state()
     try:
         yield flow
     finally:
-        flow.__del__()
+        (parallel or flow).__del__()
+
+
+def source(data: Any) -> Any:
+    from tensorpack import dataflow as df
+
+    if isinstance(data, list):
+        return df.DataFromList(data, shuffle=False)  # it is shuffled already, for all systems alike
+    return df.DataFromIterable(data)
 
 
 def mapper_that_loses_nothing(*arguments: Any, **options: Any) -> Any:
@@ -67,16 +75,13 @@ class Tensorpack(Peer):
     }
 
     def map(self, job: Job) -> Any:
-        from tensorpack import dataflow as df
-
-        source = df.DataFromIterable(job.tasks)
         # strict: without it a pass never ends and the delivery could not be checked
-        return running(mapper_that_loses_nothing(source, job.workers, job.function, strict=True))
+        return running(mapper_that_loses_nothing(source(job.tasks), job.workers, job.function, strict=True))
 
     def copies(self, job: Job) -> Any:
         from tensorpack import dataflow as df
 
-        return running(df.MultiProcessRunnerZMQ(df.DataFromIterable(job.source), job.workers))
+        return running(df.MultiProcessRunnerZMQ(source(job.source), job.workers))
 
     def map_and_batch(self, job: Job) -> Any:
         from tensorpack import dataflow as df
@@ -90,4 +95,38 @@ class Tensorpack(Peer):
         return running(flow)
 
 
-PEERS = [Tensorpack()]
+class TensorpackThreads(Peer):
+    name = "tensorpack-threads"
+    environment = "tensorpack"
+    kind = "thread"
+    libraries = ("tensorpack.dataflow",)
+    only = ("sleep_10ms", "jpeg_to_batches", "million_paths_mapper")
+
+    def map(self, job: Job) -> Any:
+        from tensorpack import dataflow as df
+
+        return running(df.MultiThreadMapData(source(job.tasks), job.workers, job.function, strict=True))
+
+    def map_and_batch(self, job: Job) -> Any:
+        from tensorpack import dataflow as df
+
+        mapped = df.MultiThreadMapData(source(job.tasks), job.workers, job.function, strict=True)
+        return running(df.BatchData(mapped, job.batch), mapped)
+
+
+class TensorpackMapThenBatch(Peer):
+    """Its mapper in processes, batches stacked by the consumer's process."""
+
+    name = "tensorpack-map-then-batch"
+    environment = "tensorpack"
+    libraries = ("tensorpack.dataflow",)
+    only = ("jpeg_to_batches",)
+
+    def map_and_batch(self, job: Job) -> Any:
+        from tensorpack import dataflow as df
+
+        mapped = mapper_that_loses_nothing(source(job.tasks), job.workers, job.function, strict=True)
+        return running(df.BatchData(mapped, job.batch), mapped)
+
+
+PEERS = [Tensorpack(), TensorpackThreads(), TensorpackMapThenBatch()]

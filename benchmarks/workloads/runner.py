@@ -28,7 +28,7 @@ class Runner(Workload):
     unit = "images"
 
     def job(self, total: int) -> Job:
-        return Job(range(total), self.workers, source=Images())
+        return Job(range(total), self.workers, source=Images(), item_bytes=SIZE)
 
     def tally(self, total: int, exact: bool) -> list[int]:
         return [0] * self.workers  # the number that each copy gives next

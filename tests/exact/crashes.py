@@ -18,6 +18,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 CAUSES = {
     "SIGKILL": "was killed by SIGKILL",
     "exit 0": "left with exit code 0",
@@ -149,6 +151,10 @@ def square(n: int) -> int:
 
 def pid_and_square(n: int) -> tuple[int, int]:
     return os.getpid(), n * n
+
+
+def noise(n: int, *, rng: np.random.Generator) -> list[int]:
+    return [n, int(rng.integers(1 << 40))]
 
 
 def worker_pids(flow: Any) -> list[int]:

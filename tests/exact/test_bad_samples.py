@@ -173,7 +173,9 @@ def test_the_index_counts_inputs_in_spite_of_discards_and_shuffling(make: Any) -
         read(flow)
         found = {bad.index: bad.error.n for bad in flow.errors}
     hr.seed(5)
-    inputs = list(hr.MultiThreadMapData(hr.MapData(hr.DataFromList(range(COUNT)), lambda n: n if n % 3 else None), 1, abs))
+    inputs = list(
+        hr.MultiThreadMapData(hr.MapData(hr.DataFromList(range(COUNT)), lambda n: n if n % 3 else None), 1, abs)
+    )
     assert found == {index: n for index, n in enumerate(inputs) if n % 10 == 0}
     assert len(found) == 2
 

@@ -48,8 +48,8 @@ def line_of(function: Any) -> str:
 def test_the_error_names_stage_worker_datapoint_and_line(
     make: Any, how: str, function: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with make(Stuck(how, AT, tmp_path), item_timeout_s=0.2) as flow:
-        with pytest.raises(hr.ItemTimeoutError, match=rf"worker [01] .*datapoint {AT} .*0\.2 s") as error:
+    with make(Stuck(how, AT, tmp_path), item_timeout_s=0.4) as flow:
+        with pytest.raises(hr.ItemTimeoutError, match=rf"worker [01] .*datapoint {AT} .*0\.4 s") as error:
             read(flow)
         assert isinstance(error.value, TimeoutError)
         assert isinstance(error.value, hr.DataFlowError)
@@ -65,7 +65,7 @@ def test_the_error_names_stage_worker_datapoint_and_line(
 @pytest.mark.parametrize("replacement", [None, -1])
 def test_it_follows_on_error(make: Any, replacement: int | None, tmp_path: Path) -> None:
     policy = "skip" if replacement is None else lambda error: replacement
-    with make(Stuck("waiting", AT, tmp_path), item_timeout_s=0.2, on_error=policy) as flow:
+    with make(Stuck("waiting", AT, tmp_path), item_timeout_s=0.4, on_error=policy) as flow:
         for _ in range(2):
             got = read(flow)
             assert sorted(got) == sorted([n for n in SQUARES if n != AT * AT] + [-1] * (replacement is not None))
@@ -73,12 +73,12 @@ def test_it_follows_on_error(make: Any, replacement: int | None, tmp_path: Path)
 
 
 def test_order_is_kept(tmp_path: Path) -> None:
-    with mapper(Stuck("waiting", AT, tmp_path), item_timeout_s=0.2, on_error="skip") as flow:
+    with mapper(Stuck("waiting", AT, tmp_path), item_timeout_s=0.4, on_error="skip") as flow:
         assert read(flow) == [n for n in SQUARES if n != AT * AT]
 
 
 def test_the_worker_is_replaced(tmp_path: Path) -> None:
-    with mapper(Stuck("waiting", AT, tmp_path), item_timeout_s=0.2, on_error="skip") as flow:
+    with mapper(Stuck("waiting", AT, tmp_path), item_timeout_s=0.4, on_error="skip") as flow:
         running = iter(flow)
         next(running)
         before = set(crashes.worker_pids(flow))
@@ -91,7 +91,7 @@ def test_it_is_found_while_other_workers_always_have_something(tmp_path: Path) -
     """Unordered, and a consumer that is slower than the other worker: there is no moment with nothing to do."""
     stuck = Stuck("waiting", 0, tmp_path, always=False)
     flow = hr.MultiProcessMapData(
-        numbers(), 2, stuck, item_timeout_s=0.2, on_error="skip", ordered=False, strict=False, buffer_size=8
+        numbers(), 2, stuck, item_timeout_s=0.4, on_error="skip", ordered=False, strict=False, buffer_size=8
     )
     slow = threading.Event()
     with flow:
@@ -115,36 +115,34 @@ def test_a_slow_datapoint_is_no_error(item_timeout_s: float | None, tmp_path: Pa
 
 def test_a_slow_consumer_is_no_error() -> None:
     away = threading.Event()
-    with mapper(square, item_timeout_s=0.1) as flow:
+    with mapper(square, item_timeout_s=0.3) as flow:
         got = []
         for dp in flow:
             got.append(dp)
             if len(got) % 8 == 1:
-                away.wait(0.25)
+                away.wait(0.5)
         assert got == SQUARES
 
 
 def test_a_worker_that_died_while_the_consumer_was_away_is_no_hung_one(caplog: pytest.LogCaptureFixture) -> None:
     away = threading.Event()
-    with mapper(square, item_timeout_s=0.1, buffer_size=4) as flow:
+    with mapper(square, item_timeout_s=0.3, buffer_size=4) as flow:
         got = []
         for dp in flow:
             got.append(dp)
             if len(got) in (3, 9, 15):
                 crashes.kill(crashes.worker_pids(flow))
-                away.wait(0.25)
+                away.wait(0.5)
         assert got == SQUARES
     assert not [r for r in caplog.records if r.levelno > logging.WARNING]
 
 
 def test_slow_start_of_a_worker_is_no_error() -> None:
-    with mapper(square, item_timeout_s=0.05, start_method="spawn") as flow:
+    with mapper(square, item_timeout_s=0.3, start_method="spawn") as flow:
         assert read(flow) == SQUARES
 
 
-@pytest.mark.parametrize(
-    "argument", ["item_timeout_s", "max_items_per_worker", "buffer_bytes", "max_retries"]
-)
+@pytest.mark.parametrize("argument", ["item_timeout_s", "max_items_per_worker", "buffer_bytes", "max_retries"])
 def test_threads_refuse_what_they_cannot_honour(argument: str) -> None:
     with pytest.raises(TypeError, match=argument):
         hr.MultiThreadMapData(numbers(), 2, square, **{argument: 5})

@@ -88,7 +88,7 @@ def test_a_slow_datapoint_does_not_stop_the_others_while_the_window_has_room(ord
     if ordered:
         assert [n for n, _ in results] == list(range(COUNT))
     else:
-        assert [n for n, _ in results].index(0) >= 90
+        assert [n for n, _ in results].index(0) >= 50
 
 
 def test_unordered_gives_what_is_done_before_the_slow_one(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_unordered_gives_what_is_done_before_the_slow_one(tmp_path: Path) -> Non
     os.mkfifo(fifo)
     with mapper(2, SlowOne(fifo), ordered=False) as flow:
         before = list(itertools.takewhile(lambda dp: dp[0] != 0, flow))
-    assert len(before) >= 90
+    assert len(before) >= 20  # less than a hundred, as results come in groups
 
 
 SKEW = 25

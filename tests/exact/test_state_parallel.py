@@ -92,7 +92,7 @@ DETERMINISTIC: dict[str, Callable[[], hr.DataFlow]] = {
 
 @pytest.mark.parametrize("name", DETERMINISTIC)
 def test_resumes_at_every_datapoint(name: str) -> None:
-    check_resume(DETERMINISTIC[name], limit=24)
+    check_resume(DETERMINISTIC[name], limit=12)
 
 
 # -- unordered, and several copies: the right set, at every datapoint
@@ -135,7 +135,7 @@ def passes(flow: hr.DataFlow, count: int) -> list[list[Any]]:
 
 
 @pytest.mark.parametrize("name", SETS)
-@pytest.mark.parametrize("taken", [0, 1, 4, 8, 9])
+@pytest.mark.parametrize("taken", [0, 4, 9])
 def test_no_order_still_means_each_datapoint_once(name: str, taken: int) -> None:
     hr.seed(4)
     expected = [sorted(one) for one in passes(SETS[name](), 2)]
@@ -218,8 +218,8 @@ RUNNERS: dict[str, Callable[[int], hr.DataFlow]] = {
 
 
 @pytest.mark.parametrize("name", RUNNERS)
-@pytest.mark.parametrize(("before", "after"), [(3, 2), (2, 3), (3, 1), (1, 3), (4, 4)])
-@pytest.mark.parametrize("taken", [0, 7, 19, 20])
+@pytest.mark.parametrize(("before", "after"), [(3, 2), (2, 3), (3, 1)])
+@pytest.mark.parametrize("taken", [7, 20])
 def test_a_sharded_runner_is_elastic(name: str, before: int, after: int, taken: int) -> None:
     make = RUNNERS[name]
     hr.seed(4)
@@ -304,7 +304,8 @@ def test_a_pass_that_was_left_can_be_saved(name: str) -> None:
         expected = list(itertools.islice(flow, 3)) if name == "over random stages" else list(flow)
     hr.seed(4)
     with make() as flow:
-        for first in flow:
+        for dp in flow:
+            first = dp
             break
         state = saved(flow)
     with loaded(make, state) as flow:
@@ -409,9 +410,7 @@ def test_the_state_of_a_long_list_is_small() -> None:
         "mapper": lambda: hr.MultiProcessMapData(hr.DataFromList(files), 2, str, buffer_size=200),
         "unordered": lambda: hr.MultiProcessMapData(hr.DataFromList(files), 2, str, buffer_size=200, ordered=False),
         "batches": lambda: hr.MultiProcessMapAndBatchData(hr.DataFromList(files), 2, len, 32, buffer_size=200),
-        "over a stage": lambda: hr.MultiThreadMapData(
-            hr.MapData(hr.DataFromList(files), str), 2, str, buffer_size=200
-        ),
+        "over a stage": lambda: hr.MultiThreadMapData(hr.MapData(hr.DataFromList(files), str), 2, str, buffer_size=200),
         "sharded": lambda: hr.MultiProcessRunnerZMQ(hr.MapData(hr.DataFromList(files), str), 3, shard=True),
         "default buffer": lambda: hr.MultiProcessMapData(hr.DataFromList(files), 2, str),
     }

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import contracts
 import pytest
+
 from headrace.parallel.executors.process import _Zygote
 
 

@@ -16,9 +16,9 @@ import numpy as np
 import psutil
 import pytest
 from contracts import Face, ints, pids, wait_until
-from headrace.parallel.executors.process import _Zygote
 
 import headrace as hr
+from headrace.parallel.executors.process import _Zygote
 
 pytestmark = pytest.mark.filterwarnings('ignore:start_method="fork" copies:RuntimeWarning')
 

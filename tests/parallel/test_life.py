@@ -97,9 +97,12 @@ def test_ctrl_c_gives_one_traceback(tmp_path: Path, kind: str, function: str) ->
     if function == "busy" and "thread" in kind:
         pytest.skip("threads cannot be ended")
     text = HEAD + f"for dp in make({kind!r}, {function}):\n    if dp is not None: print('running', flush=True)\n"
-    script = Script(tmp_path, text.replace("print('running'", "(globals().get('said') or print('running'").replace(
-        "flush=True)", "flush=True)); said = True"
-    ))
+    script = Script(
+        tmp_path,
+        text.replace("print('running'", "(globals().get('said') or print('running'").replace(
+            "flush=True)", "flush=True)); said = True"
+        ),
+    )
     script.read_line("running")
     os.killpg(script.process.pid, signal.SIGINT)
     script.end(8)
@@ -126,7 +129,9 @@ def test_ctrl_c_while_workers_start_gives_one_traceback(tmp_path: Path, start_me
 
 @pytest.mark.parametrize("kind", ["zmq", "runner", "pipe", "threads"])
 def test_after_ctrl_c_was_caught_the_flow_works_again(tmp_path: Path, kind: str) -> None:
-    text = HEAD + f"""
+    text = (
+        HEAD
+        + f"""
 flow = make({kind!r}, same, 300)
 endless = make({kind!r}, slow, 10000)
 try:
@@ -141,6 +146,7 @@ for n, dp in enumerate(endless):
         break
 print("again")
 """
+    )
     script = Script(tmp_path, text)
     script.read_line("running")
     os.killpg(script.process.pid, signal.SIGINT)
@@ -180,7 +186,9 @@ def _running(script: Script) -> bool:
 
 
 def test_a_flow_started_in_another_thread_leaves_nothing_when_killed(tmp_path: Path) -> None:
-    text = HEAD + """
+    text = (
+        HEAD
+        + """
 def run():
     global flow
     flow = make("nested")
@@ -191,6 +199,7 @@ thread.join()
 print(list(itertools.islice(flow, 3)), flush=True)
 signal.pause()
 """
+    )
     script = Script(tmp_path, text)
     script.read_line("[0, 1, 2]")
     script.process.kill()
@@ -200,7 +209,9 @@ signal.pause()
 @pytest.mark.parametrize("start_method", ["forkserver", "spawn", "fork"])
 def test_workers_outlive_the_thread_that_started_them(tmp_path: Path, start_method: str) -> None:
     """The kernel takes the end of a thread for the death of the parent."""
-    text = HEAD + """
+    text = (
+        HEAD
+        + """
 import warnings
 warnings.simplefilter("ignore")
 flow = hr.MultiProcessMapData(numbers(300), 2, slow, start_method=sys.argv[1], buffer_size=10)
@@ -216,6 +227,7 @@ workers = set(flow._runtime.pool.workers)
 got.extend(it)
 print(got == list(range(300)), workers == set(flow._runtime.pool.workers))
 """
+    )
     done = run_script(tmp_path, text, start_method)
     assert (done.out, done.err, done.process.returncode) == ("True True\n", "", 0)
 
@@ -276,7 +288,9 @@ def test_a_forked_child_is_told_that_the_iterator_is_not_its_own(tmp_path: Path,
 
 def test_closing_does_not_wait_for_a_forked_child(tmp_path: Path) -> None:
     """The child holds copies of all descriptors."""
-    text = HEAD + """
+    text = (
+        HEAD
+        + """
 flow = make("zmq", same, 100)
 list(flow)
 pid = os.fork()
@@ -288,12 +302,15 @@ print(time.monotonic() - began < 2)
 os.kill(pid, signal.SIGKILL)
 os.waitpid(pid, 0)
 """
+    )
     done = run_script(tmp_path, text, timeout_s=10)
     assert (done.out, done.err, done.process.returncode) == ("True\n", "", 0)
 
 
 def test_multiprocessing_beside_headrace(tmp_path: Path) -> None:
-    text = HEAD + """
+    text = (
+        HEAD
+        + """
 import multiprocessing
 flow = make("zmq", same, 100)
 it = iter(flow)
@@ -303,17 +320,21 @@ with multiprocessing.get_context("fork").Pool(2) as pool:
 queue = multiprocessing.get_context("spawn").Queue() if False else None
 print(list(it) == list(range(1, 100)))
 """
+    )
     done = run_script(tmp_path, text)
     assert (done.out, done.err, done.process.returncode) == ("[1, 2]\nTrue\n", "", 0)
 
 
 def test_set_start_method_is_honoured(tmp_path: Path) -> None:
-    text = HEAD + """
+    text = (
+        HEAD
+        + """
 import multiprocessing
 multiprocessing.set_start_method("spawn")
 flow = hr.MultiProcessMapData(numbers(3), 1, lambda n: open("/proc/self/cmdline").read())
 print("_serve_forks" in next(iter(flow)), flow._runtime.pool._executor.start_method)
 """
+    )
     done = run_script(tmp_path, text)
     assert (done.out, done.err, done.process.returncode) == ("False spawn\n", "", 0)
 

@@ -63,7 +63,9 @@ def test_shares_of_a_mapper_are_exact(runner: Any, copies: int) -> None:
 
 
 def test_three_levels_of_processes() -> None:
-    flow = hr.MultiProcessRunnerZMQ(hr.MultiProcessRunner(hr.MultiProcessMapData(ints(6), 2, functions.square), 5, 1), 1)
+    flow = hr.MultiProcessRunnerZMQ(
+        hr.MultiProcessRunner(hr.MultiProcessMapData(ints(6), 2, functions.square), 5, 1), 1
+    )
     with flow:
         assert [list(flow), list(flow)] == [[n * n for n in range(6)]] * 2
 
@@ -78,7 +80,7 @@ def test_an_error_deep_inside_keeps_its_type_and_tells_its_way() -> None:
     inner = hr.MultiProcessMapData(ints(8), 2, functions.raise_at(5, functions.ERRORS["TwoArguments"][0]))
     with (
         hr.MultiProcessRunnerZMQ(inner, 1) as flow,
-        pytest.raises(functions.TwoArguments, match="a.txt:5") as caught,
+        pytest.raises(functions.TwoArguments, match=r"a\.txt:5") as caught,
     ):
         list(flow)
     assert "MultiProcessRunnerZMQ" in caught.value.__notes__[-1]

@@ -170,12 +170,10 @@ def test_a_seed_reproduces_what_several_copies_give_together(runner: Face) -> No
 
 
 def test_copies_that_are_the_same_warn_once(runner: Face) -> None:
-    with (
-        runner(lambda: ints(200), 2, buffer=4) as flow,
-        pytest.warns(RuntimeWarning, match=r"begin with the same datapoints.*shard=True") as caught,
-    ):
-        for _ in range(4):
-            list(flow)
+    with runner(lambda: ints(200), 2, buffer=4) as flow:
+        with pytest.warns(RuntimeWarning, match=r"begin with the same datapoints.*shard=True") as caught:
+            passes = [list(flow) for _ in range(4)]
+    assert len(passes) == 4
     assert len(caught) == 1
 
 
@@ -263,7 +261,7 @@ def test_copies_run_a_bounded_way_ahead(runner: Face, tmp_path: Path, buffer: in
                 yield n
 
     ahead = []
-    with runner(Noted, 2, buffer=buffer, **({"shard": True})) as flow:
+    with runner(Noted, 2, buffer=buffer, shard=True) as flow:
         it = iter(flow)
         for delivered in range(1, 40):
             next(it)

@@ -124,7 +124,7 @@ class Encoder:
                 self._placed = True
                 buffer = pickle.PickleBuffer(memory)  # type: ignore[arg-type]
                 return _on_block, (buffer, array.dtype, array.shape, _order(array))
-        if array.dtype.hasobject or not array.flags.forc:
+        if array.dtype.hasobject:
             return array.__reduce_ex__(5)
         # In the bytes. (numpy's own way takes twice as long, and keeps read-only arrays read-only.)
         return _on_block, (bytearray(array.tobytes(_order(array))), array.dtype, array.shape, _order(array))

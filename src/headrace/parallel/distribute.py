@@ -139,6 +139,8 @@ class MapConversation(Conversation):
         began = time.perf_counter()
         while worker := self._roomiest():
             if self._ledger.waiting:
+                if self._ledger.waiting[0].alone and worker.tasks:
+                    return
                 self._give(worker, self._ledger.waiting.popleft())
                 continue
             count = min(self._pace.next_size(self._ledger), self._allowance(worker))
@@ -162,7 +164,9 @@ class MapConversation(Conversation):
 
     def _roomiest(self) -> Worker | None:
         # Nothing is given to a worker before it is ready: what cannot be pickled shows when it is given.
-        there = (w for w in self._pool.workers.values() if w.ready and not w.retired)
+        there = (
+            w for w in self._pool.workers.values() if w.ready and not w.retired and not (w.tasks and w.tasks[-1].alone)
+        )
         worker = min(there, key=_tasks_held, default=None)
         return worker if worker is not None and _tasks_held(worker) < self._pace.depth else None
 
@@ -236,8 +240,11 @@ class MapConversation(Conversation):
         self._ledger.complete(task, values or [None] * task.count, failures, nbytes)
 
     def _lost(self, dead: Worker, tasks: list[Task], cause: str, suspect: Task | None) -> None:
+        # Its last answer may have died with it, so only of a single task is it certain that it died on that one.
+        certain = suspect if len(dead.tasks) == 1 else None
         for task in reversed(tasks):
-            if task is not suspect:  # it had not come to this one
+            task.alone = suspect is not None
+            if task is not certain:
                 self._ledger.put_back(task, task.count)
                 continue
             task.attempts += 1

@@ -18,7 +18,8 @@ delivered next is done, or with a worker that is alive (its answer or its death 
 worker (`fill` gives it out before anything new).
 
 Who owns. The ledger owns every datapoint between the input and the consumer. A worker that dies takes nothing with
-it: what it held is given to another one. Because it answers in order, the first unanswered task is the one it died on.
+it: what it held is given to another one. Its last answer may have died with it, so nobody knows which of its tasks it
+died on: each of them now travels alone, and whoever kills a worker alone is guilty.
 
 How it ends. The input is used up and the table is empty: *end of stream*. The consumer leaves (``break``, ``close()``
 on the iterator): the stream's number changes, workers answer what they still hold with "skipped", the next pass

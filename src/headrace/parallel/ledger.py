@@ -34,7 +34,8 @@ class Task:
         items: the datapoints; None for a runner's, which come from the copy.
         pass_index: pass of the input that they are from; of a runner's row: the number of the copy.
         first: number of the first one in that pass.
-        attempts: how many workers have died on it.
+        attempts: how many workers have died on it, for certain.
+        alone: a worker that had it has died: the next one gets nothing beside it, so that one knows whose fault it is.
         worker: who works, or has worked, on it, for people.
         values: the results, once there: one for each datapoint, or one for each batch of them.
         failures: datapoints that failed.
@@ -52,6 +53,7 @@ class Task:
     pass_index: int
     first: int
     attempts: int = 0
+    alone: bool = False
     worker: str = ""
     values: list[Any] | None = None
     failures: tuple[Failure, ...] = ()

@@ -1,0 +1,167 @@
+"""The codec: any object through bytes and blocks, and every block accounted for."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+import numpy as np
+import payloads
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from headrace.parallel.arena import LARGE_BYTES, ArenaReader, ArenaWriter, create_arena
+from headrace.parallel.codec import Decoder, Encoder
+
+pytestmark = pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+
+
+def make(main_by_value: bool = True) -> tuple[Encoder, Decoder, ArenaWriter]:
+    fd = create_arena()
+    try:
+        writer = ArenaWriter(fd)
+        return Encoder(writer, main_by_value=main_by_value), Decoder(ArenaReader(fd)), writer
+    finally:
+        os.close(fd)
+
+
+def lent(writer: ArenaWriter) -> int:
+    """How many blocks are out."""
+    return int((writer._flags[: len(writer._sizes)] == 1).sum())
+
+
+@pytest.mark.parametrize("main_by_value", [True, False])
+def test_all_kinds_in_one_body(main_by_value: bool) -> None:
+    encoder, decoder, writer = make(main_by_value)
+    body = list(payloads.make().values())
+    data, blocks = encoder.encode(body)
+    assert lent(writer) == len(blocks) > 20
+    got = decoder.decode(data, blocks)
+    assert payloads.form(got) == payloads.form(body)
+    assert all(a.flags.writeable for a in payloads.arrays_in(got))
+    del got
+    assert lent(writer) == 0
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.lists(
+        hnp.arrays(
+            dtype=st.one_of(hnp.scalar_dtypes(), hnp.array_dtypes(allow_subarrays=False)),
+            shape=hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=30),
+        ),
+        max_size=3,
+    ),
+    st.sampled_from(["C", "F", "reversed", "transposed", "strided", "read-only"]),
+)
+def test_any_array_in_any_layout(arrays: list[Any], layout: str) -> None:
+    def laid_out(a: Any) -> Any:
+        if layout == "F":
+            return np.asfortranarray(a)
+        if layout == "reversed" and a.ndim:
+            return a[::-1]
+        if layout == "transposed":
+            return a.T
+        if layout == "strided" and a.ndim:
+            return np.repeat(a, 2, axis=0)[::2]
+        if layout == "read-only":
+            a = a.copy()
+            a.flags.writeable = False
+        return a
+
+    encoder, decoder, writer = make()
+    body = [laid_out(a) for a in arrays]
+    got = decoder.decode(*encoder.encode(body))
+    assert [payloads.form(g) for g in got] == [payloads.form(b) for b in body]
+    assert all(g.flags.writeable for g in got)
+    del got
+    assert lent(writer) == 0
+
+
+@pytest.mark.parametrize("bad", [threading.Lock(), (i for i in range(3))])
+def test_after_a_failed_encode_no_block_is_lent(bad: Any) -> None:
+    encoder, decoder, writer = make()
+    for _ in range(3):
+        with pytest.raises(TypeError):
+            encoder.encode([np.zeros(LARGE_BYTES), [np.ones(LARGE_BYTES), bad]])
+        assert lent(writer) == 0
+    assert decoder.decode(*encoder.encode([np.full(LARGE_BYTES, 5)]))[0][0] == 5
+
+
+def test_after_a_failed_decode_no_block_is_lent() -> None:
+    from functions import FailsToLoad
+
+    encoder, decoder, writer = make()
+    data, blocks = encoder.encode([np.zeros(LARGE_BYTES), FailsToLoad(), np.ones(LARGE_BYTES)])
+    assert lent(writer) == 2
+    with pytest.raises(LookupError) as caught:
+        decoder.decode(data, blocks)
+    del caught
+    assert lent(writer) == 0
+
+
+def test_dropped_bodies_give_their_blocks_back() -> None:
+    encoder, decoder, writer = make()
+    _, blocks = encoder.encode([np.zeros(LARGE_BYTES), np.zeros(3)])
+    assert len(blocks) == 1
+    decoder.drop(blocks)
+    assert lent(writer) == 0
+
+
+def test_arrays_made_in_the_arena_are_not_copied() -> None:
+    encoder, decoder, writer = make()
+    array = encoder.empty((100, 200), np.dtype(np.float32))
+    array[:] = 3
+    data, blocks = encoder.encode([array, {"again": array}])
+    assert lent(writer) == len(blocks) == 1
+    assert len(data) < 1000
+    got, again = decoder.decode(data, blocks)
+    assert got is again["again"]
+    assert (got == 3).all()
+    array[0, 0] = 4  # the same memory
+    assert got[0, 0] == 4
+
+
+def test_arrays_made_in_the_arena_and_not_sent_are_given_up() -> None:
+    encoder, _, writer = make()
+    for _ in range(20):
+        encoder.empty((100, 200), np.dtype(np.float32))
+        encoder.encode([1])
+    assert lent(writer) == 0
+    assert len(writer._sizes) <= 2
+
+
+def test_views_of_arrays_made_in_the_arena_are_right() -> None:
+    encoder, decoder, _ = make()
+    array = encoder.empty((100, 200), np.dtype(np.float32))
+    array[:] = np.arange(20_000).reshape(100, 200)
+    expected = array.copy()
+    views = [array[:50], array[50:], array.T, array.view(np.int32), array[:, ::2], array.reshape(-1)]
+    got = decoder.decode(*encoder.encode(views))
+    for g, e in zip(
+        got,
+        [expected[:50], expected[50:], expected.T, expected.view(np.int32), expected[:, ::2], expected.reshape(-1)],
+        strict=True,
+    ):
+        assert g.dtype == e.dtype
+        assert np.array_equal(g, e)
+
+
+def test_a_full_arena_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headrace.parallel.arena._address_space", lambda: 1 << 16)
+    encoder, decoder, _ = make()
+    body = [np.full(20_000, n) for n in range(5)]
+    got = decoder.decode(*encoder.encode(body))
+    assert payloads.form(got) == payloads.form(body)
+    assert all(a.flags.writeable for a in got)
+
+
+def test_without_an_arena_all_is_in_the_bytes() -> None:
+    encoder, decoder = Encoder(None, main_by_value=False), Decoder(None)
+    body = [np.full(20_000, 1), np.asfortranarray(np.ones((300, 300))), "text"]
+    data, blocks = encoder.encode(body)
+    assert blocks == []
+    assert payloads.form(decoder.decode(data, blocks)) == payloads.form(body)
