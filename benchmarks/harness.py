@@ -169,6 +169,7 @@ def _read(out: IO[str], err: IO[str], code: int | None, peer: Peer, workload: Wo
 
 def _reason(trouble: str) -> str:
     """The last line that names an exception; workers may have printed after it."""
-    lines = [line for line in trouble.splitlines() if line and not line[0].isspace()]
+    # multiprocessing's resource tracker complains about blocks (/psm_...) long after the exception that ended the run
+    lines = [line for line in trouble.splitlines() if line and not line[0].isspace() and "/psm_" not in line]
     named = [line for line in lines if line.partition(":")[0].rpartition(".")[2].endswith(("Error", "Delivery"))]
     return (named or lines or [""])[-1][:300]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -13,6 +14,14 @@ from benchmarks.peers._batches import make_batch
 
 LARGE = 300_000  # bytes; as for the DataLoader
 ENVIRONMENT = Environment("torchdata", ("torchdata==0.11.0", "torch==2.13.0", NUMPY, OPENCV))
+
+
+@contextmanager
+def running(loader: Any) -> Iterator[Any]:
+    """There is no close(), and loader and iterator refer to each other: only the collector ends the workers."""
+    yield loader
+    del loader
+    gc.collect()
 
 
 def to_tensors(item: Any) -> Any:
@@ -38,13 +47,11 @@ class TorchData(Peer):
     method: ClassVar[Literal["thread", "process"]] = "process"
     cannot: ClassVar[dict[str, str]] = {"copies": "has no copies of a source: one iterator feeds all workers"}
 
-    @contextmanager
-    def map(self, job: Job) -> Iterator[Any]:
-        yield self._loader(job.tasks, job.function, job.workers)
+    def map(self, job: Job) -> Any:
+        return self._loader(job.tasks, job.function, job.workers)
 
-    @contextmanager
-    def map_and_batch(self, job: Job) -> Iterator[Any]:
-        yield self._loader(job.tasks, partial(make_batch, job.function), job.workers, batch=job.batch)
+    def map_and_batch(self, job: Job) -> Any:
+        return self._loader(job.tasks, partial(make_batch, job.function), job.workers, batch=job.batch)
 
     def _loader(self, tasks: Any, function: Any, workers: int, batch: int = 0, **options: Any) -> Any:
         from torchdata.nodes import Batcher, IterableWrapper, Loader, ParallelMapper
@@ -52,7 +59,7 @@ class TorchData(Peer):
         node = IterableWrapper(tasks)
         if batch:
             node = Batcher(node, batch)
-        return Loader(ParallelMapper(node, function, num_workers=workers, method=self.method, **options))
+        return running(Loader(ParallelMapper(node, function, num_workers=workers, method=self.method, **options)))
 
 
 class TorchDataThreads(TorchData):
@@ -75,24 +82,21 @@ class TorchDataTuned(TorchData):
         left_as_it_is = ("sleep_10ms", "skew", "start_stop")
         return "" if workload.name in left_as_it_is else super().why_not(workload)
 
-    @contextmanager
-    def map(self, job: Job) -> Iterator[Any]:
+    def map(self, job: Job) -> Any:
         import torch.multiprocessing
 
         if job.item_bytes > LARGE:
             torch.multiprocessing.set_sharing_strategy("file_system")
-            yield self._loader(job.tasks, partial(map_to_tensors, job.function), job.workers, **self.options)
-        else:
-            prebatch = job.chunk if job.chunk > 1 else None
-            yield self._loader(job.tasks, job.function, job.workers, prebatch=prebatch, **self.options)
+            return self._loader(job.tasks, partial(map_to_tensors, job.function), job.workers, **self.options)
+        prebatch = job.chunk if job.chunk > 1 else None
+        return self._loader(job.tasks, job.function, job.workers, prebatch=prebatch, **self.options)
 
-    @contextmanager
-    def map_and_batch(self, job: Job) -> Iterator[Any]:
+    def map_and_batch(self, job: Job) -> Any:
         import torch.multiprocessing
 
         torch.multiprocessing.set_sharing_strategy("file_system")
         function = partial(map_to_tensors, partial(make_batch, job.function))
-        yield self._loader(job.tasks, function, job.workers, batch=job.batch, **self.options)
+        return self._loader(job.tasks, function, job.workers, batch=job.batch, **self.options)
 
 
 PEERS = [TorchData(), TorchDataTuned(), TorchDataThreads()]

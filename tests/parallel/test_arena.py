@@ -62,7 +62,7 @@ def test_live_blocks_keep_their_contents(operations: list[tuple[str, int]]) -> N
             writer.trim(argument)
         elif live:
             index = argument % len(live)
-            value, nbytes, array = live.pop(index)
+            value, _, array = live.pop(index)
             if what == "view":
                 live.append((value, 1, array[len(array) // 2 :][:1]))
             del array

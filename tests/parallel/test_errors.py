@@ -241,11 +241,12 @@ def test_a_result_that_cannot_be_pickled_names_its_datapoint(process_mapper: Fac
     def f(n: int) -> Any:
         if n != 17:
             return [n]
+        lock = threading.Lock()
         return {
             "lock": [threading.Lock()],
             "attribute": {"connection": Connection()},
             "generator": (i for i in range(3)),
-            "local function of a lock": [lambda lock=threading.Lock(): lock],
+            "local function of a lock": [lambda lock=lock: lock],
         }[kind]
 
     with process_mapper(ints(40), 2, f) as flow:

@@ -59,7 +59,7 @@ def test_inputs_of_all_kinds_arrive_bit_for_bit(process_mapper: Face, wrap: Any)
 @pytest.mark.parametrize("name", ["forkserver", "fork", "spawn"])
 @pytest.mark.filterwarnings('ignore:start_method="fork" copies:RuntimeWarning')
 def test_there_and_back_as_bare_datapoints(name: str) -> None:
-    rows = [p for p in PAYLOADS.values()]
+    rows = list(PAYLOADS.values())
     with hr.MultiProcessMapData(hr.DataFromList(rows, shuffle=False), 2, lambda dp: dp, start_method=name) as flow:
         got = dict(zip(PAYLOADS, flow, strict=True))
     assert (

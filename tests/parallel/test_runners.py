@@ -170,9 +170,10 @@ def test_a_seed_reproduces_what_several_copies_give_together(runner: Face) -> No
 
 
 def test_copies_that_are_the_same_warn_once(runner: Face) -> None:
-    with runner(lambda: ints(200), 2, buffer=4) as flow:
-        with pytest.warns(RuntimeWarning, match=r"begin with the same datapoints.*shard=True") as caught:
-            passes = [list(flow) for _ in range(4)]
+    flow = runner(lambda: ints(200), 2, buffer=4)
+    with pytest.warns(RuntimeWarning, match=r"begin with the same datapoints.*shard=True") as caught:
+        passes = [list(flow) for _ in range(4)]
+    flow.close()
     assert len(passes) == 4
     assert len(caught) == 1
 
