@@ -37,9 +37,10 @@ def lent(writer: ArenaWriter) -> int:
 def test_all_kinds_in_one_body(main_by_value: bool) -> None:
     encoder, decoder, writer = make(main_by_value)
     body = list(payloads.make().values())
-    data, blocks = encoder.encode(body)
-    assert lent(writer) == len(blocks) > 20
-    got = decoder.decode(data, blocks)
+    encoded = encoder.encode(body)
+    assert lent(writer) == len(encoded.blocks) > 20
+    got = decoder.decode(encoded)
+    del encoded
     assert payloads.form(got) == payloads.form(body)
     assert all(a.flags.writeable for a in payloads.arrays_in(got))
     del got
@@ -74,7 +75,7 @@ def test_any_array_in_any_layout(arrays: list[Any], layout: str) -> None:
 
     encoder, decoder, writer = make()
     body = [laid_out(a) for a in arrays]
-    got = decoder.decode(*encoder.encode(body))
+    got = decoder.decode(encoder.encode(body))
     assert [payloads.form(g) for g in got] == [payloads.form(b) for b in body]
     assert all(g.flags.writeable for g in got)
     del got
@@ -88,24 +89,24 @@ def test_after_a_failed_encode_no_block_is_lent(bad: Any) -> None:
         with pytest.raises(TypeError):
             encoder.encode([np.zeros(LARGE_BYTES), [np.ones(LARGE_BYTES), bad]])
         assert lent(writer) == 0
-    assert decoder.decode(*encoder.encode([np.full(LARGE_BYTES, 5)]))[0][0] == 5
+    assert decoder.decode(encoder.encode([np.full(LARGE_BYTES, 5)]))[0][0] == 5
 
 
 def test_after_a_failed_decode_no_block_is_lent() -> None:
     from functions import FailsToLoad
 
     encoder, decoder, writer = make()
-    data, blocks = encoder.encode([np.zeros(LARGE_BYTES), FailsToLoad(), np.ones(LARGE_BYTES)])
+    encoded = encoder.encode([np.zeros(LARGE_BYTES), FailsToLoad(), np.ones(LARGE_BYTES)])
     assert lent(writer) == 2
     with pytest.raises(LookupError) as caught:
-        decoder.decode(data, blocks)
+        decoder.decode(encoded)
     del caught
     assert lent(writer) == 0
 
 
 def test_dropped_bodies_give_their_blocks_back() -> None:
     encoder, decoder, writer = make()
-    _, blocks = encoder.encode([np.zeros(LARGE_BYTES), np.zeros(3)])
+    blocks = encoder.encode([np.zeros(LARGE_BYTES), np.zeros(3)]).blocks
     assert len(blocks) == 1
     decoder.drop(blocks)
     assert lent(writer) == 0
@@ -115,11 +116,11 @@ def test_arrays_made_in_the_arena_are_not_copied() -> None:
     encoder, decoder, writer = make()
     array = encoder.empty((100, 200), np.dtype(np.float32))
     array[:] = 3
-    data, blocks = encoder.encode([array, {"again": array}])
-    assert lent(writer) == len(blocks) == 1
-    assert len(data) < 1000
-    got, again = decoder.decode(data, blocks)
-    assert got is again["again"]
+    encoded = encoder.encode([[array, array]])
+    assert lent(writer) == len(encoded.blocks) == 1
+    assert len(encoded.data) < 1000
+    ((got, again),) = decoder.decode(encoded)
+    assert got is again
     assert (got == 3).all()
     array[0, 0] = 4  # the same memory
     assert got[0, 0] == 4
@@ -140,7 +141,7 @@ def test_views_of_arrays_made_in_the_arena_are_right() -> None:
     array[:] = np.arange(20_000).reshape(100, 200)
     expected = array.copy()
     views = [array[:50], array[50:], array.T, array.view(np.int32), array[:, ::2], array.reshape(-1)]
-    got = decoder.decode(*encoder.encode(views))
+    got = decoder.decode(encoder.encode(views))
     for g, e in zip(
         got,
         [expected[:50], expected[50:], expected.T, expected.view(np.int32), expected[:, ::2], expected.reshape(-1)],
@@ -154,7 +155,7 @@ def test_a_full_arena_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("headrace.parallel.arena._address_space", lambda: 1 << 16)
     encoder, decoder, _ = make()
     body = [np.full(20_000, n) for n in range(5)]
-    got = decoder.decode(*encoder.encode(body))
+    got = decoder.decode(encoder.encode(body))
     assert payloads.form(got) == payloads.form(body)
     assert all(a.flags.writeable for a in got)
 
@@ -162,6 +163,47 @@ def test_a_full_arena_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_an_arena_all_is_in_the_bytes() -> None:
     encoder, decoder = Encoder(None, main_by_value=False), Decoder(None)
     body = [np.full(20_000, 1), np.asfortranarray(np.ones((300, 300))), "text"]
-    data, blocks = encoder.encode(body)
-    assert blocks == []
-    assert payloads.form(decoder.decode(data, blocks)) == payloads.form(body)
+    encoded = encoder.encode(body)
+    assert encoded.blocks == []
+    assert payloads.form(decoder.decode(encoded)) == payloads.form(body)
+
+
+def test_the_same_prepared_array_in_two_datapoints_arrives_twice() -> None:
+    encoder, decoder, writer = make()
+    array = encoder.empty((100, 200), np.dtype(np.float32))
+    array[:] = 3
+    first, second = decoder.decode(encoder.encode([array, array]))
+    del first
+    assert lent(writer) == 1
+    assert (second == 3).all()
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.lists(st.sampled_from([0, 1.5, True, "text", None, b"bytes", [1, 2], (3,), {"k": "v"}, [[4]], {"a": [5]}, 1j]))
+)
+def test_simple_and_other_datapoints_in_any_order(body: list[Any]) -> None:
+    encoder, decoder, _ = make()
+    for datapoint in body:
+        encoder.add(datapoint)
+    assert encoder.added == len(body)
+    got = decoder.decode(encoder.finish())
+    assert payloads.form(got) == payloads.form(body)
+    assert encoder.added == 0
+
+
+def test_what_happens_to_a_datapoint_after_it_was_added_makes_no_difference() -> None:
+    encoder, decoder, _ = make()
+    flat, nested, array, large = [1], [[1]], np.ones(3), np.ones(LARGE_BYTES)
+    for _ in range(3):
+        for datapoint in (flat, nested, array, large):
+            encoder.add(datapoint)
+        flat[0] += 1
+        nested[0][0] += 1
+        array += 1
+        large += 1
+    got = decoder.decode(encoder.finish())
+    assert [got[i][0] for i in (0, 4, 8)] == [1, 2, 3]
+    assert [got[i][0][0] for i in (1, 5, 9)] == [1, 2, 3]
+    assert [got[i][0] for i in (2, 6, 10)] == [1, 2, 3]
+    assert [got[i][0] for i in (3, 7, 11)] == [1, 2, 3]

@@ -1,5 +1,7 @@
 """How datapoints travel between processes: pickle protocol 5, with large arrays beside it in the arena.
 
+* Each datapoint is pickled by itself, at once: a function may use its output buffer again, and two datapoints that hold
+  the same object arrive as two.
 * Data is pickled plainly. Objects that plain pickle refuses, and objects of ``__main__`` (which workers do not
   import), go by cloudpickle, which sends classes by value and gives them their identity back at home.
 * Arrays from `LARGE_BYTES` on are written straight into an arena block, in whatever layout they have.
@@ -11,12 +13,13 @@
 from __future__ import annotations
 
 import contextlib
+import copyreg
 import gc
 import io
 import pickle
 from collections import ChainMap
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import cloudpickle
 import numpy as np
@@ -24,12 +27,35 @@ import numpy.typing as npt
 
 from .arena import LARGE_BYTES, ArenaReader, ArenaWriter
 
-__all__ = ["Block", "Decoder", "Encoder", "collection_paused"]
+__all__ = ["Block", "Decoder", "Encoded", "Encoder", "collection_paused"]
 
 Block = tuple[int, int, int]
 """Number, offset and length in bytes of an arena block."""
 
 Array = npt.NDArray[Any]
+
+
+class Encoded(NamedTuple):
+    """Datapoints on their way.
+
+    Attributes:
+        data: pickles, one after the other.
+        blocks: arena blocks of large arrays, in the order in which the pickles need them.
+        layout: for each pickle, how many datapoints it is a list of (0: it is one datapoint itself), and its length.
+    """
+
+    data: bytes
+    blocks: list[Block]
+    layout: list[tuple[int, int]]
+
+    @property
+    def nbytes(self) -> int:
+        """Its size."""
+        return len(self.data) + sum(length for _, _, length in self.blocks)
+
+
+_ATOMS = frozenset((int, float, complex, bool, str, bytes, type(None)))
+"""What can neither change nor hold anything else."""
 
 
 class Encoder:
@@ -46,39 +72,121 @@ class Encoder:
         self._blocks: list[Block] = []
         self._placed = False
         self._prepared: dict[int, Block] = {}  # address of an array made by `empty` -> its block
+        self._file = io.BytesIO()
+        self._pickler: pickle.Pickler | None = None
+        self._layout: list[tuple[int, int]] = []
+        self.plain: list[Any] = []
+        """Datapoints of simple types that were added and are not pickled yet; may be appended to."""
         self._heavy = False  # whether datapoints seem to hold large bytes objects
         self._table: dict[type, Callable[[Any], Any]] = {np.ndarray: self._reduce_array, _Blob: self._reduce_blob}
 
-    def encode(self, datapoints: list[Any]) -> tuple[bytes, list[Block]]:
+    def encode(self, datapoints: list[Any]) -> Encoded:
         """The bytes and blocks from which `Decoder.decode` makes ``datapoints``.
 
         Raises:
             Exception: whatever pickling them raises; no block stays lent.
         """
-        # Pickle has no way of its own to leave bytes objects out. Looking for them costs more than tiny datapoints do,
-        # so it is done where the last ones were large.
-        obj = [_without_blobs(dp) for dp in datapoints] if self._heavy else datapoints
-        data, blocks = self._encode(obj)
-        self._heavy = len(data) + sum(length for _, _, length in blocks) > LARGE_BYTES * max(1, len(datapoints))
-        return data, blocks
+        try:
+            if _ATOMS.issuperset(map(type, datapoints)) and not self._heavy:
+                self.plain += datapoints
+            else:
+                for datapoint in datapoints:
+                    self.add(datapoint)
+            encoded = self.finish()
+            if self._main_by_value and b"__main__" in encoded.data:
+                self._take_back(set(encoded.blocks))
+                for datapoint in datapoints:
+                    self._add_alone(datapoint, by_value=True)
+                encoded = self.finish()
+            return encoded
+        except BaseException:
+            self.cancel()
+            raise
 
-    def _encode(self, obj: Any) -> tuple[bytes, list[Block]]:
+    def add(self, datapoint: Any) -> None:
+        """Encode one more datapoint now: what becomes of it later makes no difference; it shares nothing with others.
+
+        Raises:
+            Exception: whatever pickling it raises; then it is not there, but those before it are.
+        """
+        kind = type(datapoint)
+        if kind in _ATOMS:
+            if kind is not bytes or len(datapoint) < LARGE_BYTES:
+                self.plain.append(datapoint)
+                return
+        elif self._heavy:
+            datapoint = _without_blobs(datapoint)
+        # Small flat containers are most of what is small. A copy of them is as good as their pickle, and much cheaper.
+        if kind is list or kind is tuple:
+            if _ATOMS.issuperset(map(type, datapoint)):
+                self.plain.append(datapoint[:])
+                return
+        elif (
+            kind is dict
+            and _ATOMS.issuperset(map(type, datapoint))
+            and _ATOMS.issuperset(map(type, datapoint.values()))
+        ):
+            self.plain.append(datapoint.copy())
+            return
+        self._add_alone(_Blob(datapoint) if kind is bytes else datapoint, by_value=False)
+
+    @property
+    def added(self) -> int:
+        """How many datapoints were added since the last `finish`."""
+        return sum(max(1, count) for count, _ in self._layout) + len(self.plain)
+
+    def finish(self) -> Encoded:
+        """All that was added since the last time."""
+        self._flush()
+        count = self.added
+        data = self._file.getvalue()
+        self._file.seek(0)
+        self._file.truncate()
+        layout, self._layout = self._layout, []
+        blocks = self._take_blocks()
+        self._heavy = len(data) + sum(length for _, _, length in blocks) > LARGE_BYTES * max(1, count)
+        return Encoded(data, blocks, layout)
+
+    def cancel(self) -> None:
+        """Forget what was added since the last `finish`."""
+        self.plain.clear()
+        self._take_back(set(self.finish().blocks))
+
+    def _flush(self) -> None:
+        """Plain datapoints are pickled together: there is nothing in them that could be shared or changed."""
+        if self.plain:
+            self._layout.append((len(self.plain), self._file.write(pickle.dumps(self.plain, 5))))
+            self.plain.clear()
+
+    def _add_alone(self, datapoint: Any, *, by_value: bool) -> None:
+        self._flush()
+        where, placed = self._file.tell(), len(self._blocks)
         try:
-            data = self._dump(obj, pickle.Pickler, self._table)
-            if not (self._main_by_value and b"__main__" in data):
-                return data, self._take_blocks()
+            if by_value:
+                raise pickle.PicklingError("this process's __main__ does not exist where this goes")
+            self._dump(datapoint)
         except (pickle.PicklingError, AttributeError, TypeError):
-            pass  # perhaps a lambda or a local class: cloudpickle knows, or says what is wrong
+            # Perhaps a lambda, or a class of __main__: cloudpickle knows, or says what is wrong.
+            self._rewind(where, placed)
+            try:
+                pickler = cloudpickle.Pickler(self._file, protocol=5, buffer_callback=self._keep_in_band)
+                pickler.dispatch_table = ChainMap(self._table, cloudpickle.Pickler.dispatch_table)
+                pickler.dump(datapoint)
+            except BaseException:
+                self._rewind(where, placed)
+                raise
         except BaseException:
-            self._abort()
+            self._rewind(where, placed)
             raise
-        self._abort()
-        try:
-            table = ChainMap(self._table, cloudpickle.Pickler.dispatch_table)
-            return self._dump(obj, cloudpickle.Pickler, table), self._take_blocks()
-        except BaseException:
-            self._abort()
-            raise
+        self._layout.append((0, self._file.tell() - where))
+
+    def _rewind(self, where: int, placed: int) -> None:
+        self._pickler = None  # it may be in the middle of something
+        self._file.seek(where)
+        self._file.truncate()
+        self._placed = False
+        blocks, self._blocks = self._blocks[placed:], self._blocks[:placed]
+        self._take_back(set(blocks).difference(self._prepared.values()))
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         """An array to be filled and then encoded, which costs no copy if that happens in the next `encode`."""
@@ -101,13 +209,15 @@ class Encoder:
     def close(self) -> None:
         """Break the reference cycle through the table, so that the arena is given back now, not by the collector."""
         self._table.clear()
+        self._pickler = None
 
-    def _dump(self, obj: Any, make: Callable[..., Any], table: Any) -> bytes:
-        file = io.BytesIO()
-        pickler = make(file, protocol=5, buffer_callback=self._keep_in_band)
-        pickler.dispatch_table = table
+    def _dump(self, obj: Any) -> None:
+        pickler = self._pickler
+        if pickler is None:
+            pickler = self._pickler = pickle.Pickler(self._file, protocol=5, buffer_callback=self._keep_in_band)
+            pickler.dispatch_table = self._table
         pickler.dump(obj)
-        return file.getvalue()
+        pickler.clear_memo()
 
     def _keep_in_band(self, buffer: pickle.PickleBuffer) -> bool:
         """Pickle asks for each buffer. Those of `_reduce_array` lie in the arena already."""
@@ -123,11 +233,11 @@ class Encoder:
             if memory is not None:
                 self._placed = True
                 buffer = pickle.PickleBuffer(memory)  # type: ignore[arg-type]
-                return _on_block, (buffer, array.dtype, array.shape, _order(array))
+                return _on_block, (buffer, _short(array.dtype), array.shape, _order(array))
         if array.dtype.hasobject:
             return array.__reduce_ex__(5)
         # In the bytes. (numpy's own way takes twice as long, and keeps read-only arrays read-only.)
-        return _on_block, (bytearray(array.tobytes(_order(array))), array.dtype, array.shape, _order(array))
+        return _on_block, (bytearray(array.tobytes(_order(array))), _short(array.dtype), array.shape, _order(array))
 
     def _reduce_blob(self, blob: _Blob) -> Any:
         memory = self._place(np.frombuffer(blob.data, np.uint8))
@@ -139,7 +249,12 @@ class Encoder:
     def _place(self, array: Array) -> Array | None:
         """Copy an array into a block; None if there is none to be had."""
         prepared = self._prepared.get(array.ctypes.data) if self._prepared else None
-        if prepared is not None and array.flags.c_contiguous and array.nbytes == prepared[2]:
+        if (
+            prepared is not None
+            and array.flags.c_contiguous
+            and array.nbytes == prepared[2]
+            and prepared not in self._blocks  # a second datapoint with the same array gets one of its own
+        ):
             self._blocks.append(prepared)
             return array.reshape(-1).view(np.uint8)
         place = self._arena.allocate(array.nbytes) if self._arena is not None else None
@@ -159,11 +274,6 @@ class Encoder:
             self._prepared.clear()
         return blocks
 
-    def _abort(self) -> None:
-        """Forget what was encoded so far; prepared arrays stay, for another try."""
-        blocks, self._blocks, self._placed = self._blocks, [], False
-        self._take_back(set(blocks).difference(self._prepared.values()))
-
     def _take_back(self, blocks: set[Block]) -> None:
         for block, _, _ in blocks:
             assert self._arena is not None
@@ -180,11 +290,24 @@ class Decoder:
     def __init__(self, arena: ArenaReader | None):
         self._arena = arena
 
-    def decode(self, data: bytes, blocks: list[Block]) -> Any:
-        """The object. Its arrays on blocks hold them until they die; after an error nothing is held."""
-        buffers = [self._arena.take(*block) for block in blocks] if self._arena is not None else []
+    def decode(self, encoded: Encoded) -> list[Any]:
+        """The datapoints. Their arrays on blocks hold them until they die; after an error nothing is held."""
+        arena = self._arena
+        buffers = [arena.take(*block) for block in encoded.blocks] if arena is not None else []
         with collection_paused():
-            return pickle.loads(data, buffers=buffers)
+            memories = iter(buffers)  # each pickle takes its own from it
+            del buffers
+            view = memoryview(encoded.data)
+            datapoints: list[Any] = []
+            start = 0
+            for count, length in encoded.layout:
+                datapoint = pickle.loads(view[start : start + length], buffers=memories)
+                if count:
+                    datapoints += datapoint
+                else:
+                    datapoints.append(datapoint)
+                start += length
+            return datapoints
 
     def drop(self, blocks: list[Block]) -> None:
         """Return the blocks of a message that nobody will decode."""
@@ -239,6 +362,17 @@ def _same(data: bytes) -> bytes:
     return data
 
 
-def _on_block(memory: Any, dtype: np.dtype[Any], shape: tuple[int, ...], order: Any) -> Array:
+def _short(dtype: np.dtype[Any]) -> str | np.dtype[Any]:
+    """A dtype as what is quickest to send: to pickle one takes longer than to pickle a small array."""
+    plain = dtype.isbuiltin == 1 or (dtype.names is None and dtype.kind in "biufcSUmM" and dtype.metadata is None)
+    return dtype.str if plain and dtype.subdtype is None else dtype
+
+
+def _on_block(memory: Any, dtype: str | np.dtype[Any], shape: tuple[int, ...], order: Any) -> Array:
     """An array on a block (or on any other memory)."""
     return np.ndarray(shape, dtype, buffer=memory, order=order)
+
+
+# Names of functions are looked up anew for each pickle, except for these: numbers from the range for private use.
+for _code, _function in enumerate((_on_block, _bytes_of), 0xF0):
+    copyreg.add_extension(_function.__module__, _function.__name__, _code)

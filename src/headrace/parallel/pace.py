@@ -1,7 +1,7 @@
 """How many datapoints make a task, and how many tasks a worker may hold.
 
 A message between processes costs tens of microseconds, a datapoint in a list tens of nanoseconds. So small datapoints
-travel in groups of about a millisecond of work; those that take longer, or are large, travel alone. And a worker must
+travel in groups of a few milliseconds of work; those that take longer, or are large, travel alone. And a worker must
 hold enough work to bridge the time in which the consumer is busy with something else, but not more: what lies in one
 worker's queue, another one cannot take.
 """
@@ -12,7 +12,7 @@ from .ledger import Ledger
 
 __all__ = ["Pace"]
 
-_TASK_S = 1e-3
+_TASK_S = 4e-3
 _TASK_BYTES = 4 << 20
 _TASK_ITEMS = 1 << 13
 _BUFFER_BYTES = 64 << 20

@@ -20,11 +20,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from ..errors import SerializationError
 from ..flow import DataFlow, flow_node, plant
 from ..mapping import MapFunction
 from ..seeding import Place, WorkerInfo, seed_globals, set_worker_info
-from ..stacking import stack_datapoints
+from .assembly import Assembly
 from .messages import Begin, Failure, Work
+from .pickling import explain
 
 if TYPE_CHECKING:
     from .transports.base import Channel
@@ -36,8 +38,8 @@ __all__ = ["MapAndBatchProgram", "MapProgram", "Outcome", "Program", "ReplicateP
 class Outcome:
     """The results of one task; the fields are those of `Done`."""
 
-    values: list[Any]
     failures: list[Failure] = dataclasses.field(default_factory=list)
+    nones: int = 0  # results that are None
     discards: int = 0
     ended: bool = False
     state: Any = None
@@ -65,25 +67,58 @@ class Program(Protocol):
         """The worker leaves."""
 
 
-def collect(results: Iterator[Any], outcome: Outcome, *, may_exit: bool) -> None:
-    """Append all results to the outcome's values; one that raises becomes a failure, with None in its place.
+class Sink(Protocol):
+    """Where results go, one by one: the part of a `Channel` that this needs."""
+
+    plain: list[Any]
+
+    @property
+    def added(self) -> int:
+        """How many are there."""
+
+    def add(self, datapoint: Any) -> None:
+        """Take one, as it is now."""
+
+
+_SIMPLE = frozenset((int, float, bool, str))
+
+
+def collect(results: Iterator[Any], outcome: Outcome, sink: Sink, *, may_exit: bool) -> None:
+    """Hand all results over; one that raises, or cannot be pickled, becomes a failure, with None in its place.
 
     Args:
         results: goes on after an exception, as ``map`` does; a generator ends.
-        outcome: is added to.
+        outcome: failures are added to it, and None results are counted.
+        sink: takes the results.
         may_exit: whether `SystemExit` ends the worker (a process), rather than being an error like any other.
     """
     from .worker import pack
 
+    append, add = sink.plain.append, sink.add
     while True:
         try:
-            outcome.values.extend(results)  # what came before an exception has been appended
+            for value in results:
+                if type(value) in _SIMPLE:
+                    append(value)
+                elif value is None:
+                    outcome.nones += 1
+                    append(None)
+                else:
+                    try:
+                        add(value)
+                    except Exception as error:
+                        culprit = SerializationError(
+                            f"the datapoint cannot be sent home: {explain(value, 'it') or error}"
+                        )
+                        culprit.__cause__ = error
+                        outcome.failures.append(pack(culprit, sink.added))
+                        append(None)
             return
         except BaseException as error:
             if may_exit and isinstance(error, SystemExit):
                 raise
-            outcome.failures.append(pack(error, len(outcome.values)))
-            outcome.values.append(None)
+            outcome.failures.append(pack(error, sink.added))
+            append(None)
 
 
 def _raising(error: Exception) -> Iterator[Any]:
@@ -120,15 +155,17 @@ class MapProgram:
 
     def run(self, task: Work, items: list[Any], channel: Channel) -> Outcome:
         """See `Program`."""
-        outcome = Outcome([])
+        return self._map(task, items, channel)
+
+    def _map(self, task: Work, items: list[Any], sink: Sink) -> Outcome:
+        outcome = Outcome()
         results = self._results(task, items)
-        collect(results, outcome, may_exit=self._in_process)
-        while len(outcome.values) < len(items):  # the function raised StopIteration, which map() passes on as an end
+        collect(results, outcome, sink, may_exit=self._in_process)
+        while sink.added < len(items):  # the function raised StopIteration, which map() passes on as an end
             error = RuntimeError("the map function raised StopIteration")
-            collect(_raising(error), outcome, may_exit=self._in_process)
-            collect(results, outcome, may_exit=self._in_process)
-        # By identity: == would ask the user's objects.
-        outcome.discards = len([1 for v in outcome.values if v is None]) - len(outcome.failures)
+            collect(_raising(error), outcome, sink, may_exit=self._in_process)
+            collect(results, outcome, sink, may_exit=self._in_process)
+        outcome.discards = outcome.nones
         return outcome
 
     def _results(self, task: Work, items: list[Any]) -> Iterator[Any]:
@@ -159,20 +196,15 @@ class MapAndBatchProgram(MapProgram):
 
     def run(self, task: Work, items: list[Any], channel: Channel) -> Outcome:
         """See `Program`."""
-        outcome = super().run(task, items, channel)
-        values = outcome.values
-        if outcome.failures or outcome.discards or len(values) % self._batch_size:
-            outcome.loose = True
-            return outcome
-        size = self._batch_size
+        assembly = Assembly(self._batch_size, channel.empty)
+        outcome = self._map(task, items, assembly)
+        outcome.loose = bool(outcome.failures or outcome.discards or assembly.added % self._batch_size)
         try:
-            outcome.values = [
-                stack_datapoints(values[i : i + size], out=channel.empty) for i in range(0, len(values), size)
-            ]
-        except Exception as error:
+            for value in assembly.rows() if outcome.loose else assembly.batches():
+                channel.add(value)
+        except Exception as error:  # then it is about the task: the parent finds out which datapoint it is
             from .worker import pack
 
-            outcome.values = []
             outcome.failures.append(pack(error))
         return outcome
 
@@ -227,6 +259,8 @@ class ReplicateProgram:
             resumed = False
             for datapoint in flow:
                 empty = False
+                if self._first is not None and len(self._first) < _DIGESTED:
+                    self._first.append(_digest_of(datapoint))
                 yield datapoint
             if empty or self._shard:
                 self._ended = True
@@ -234,13 +268,13 @@ class ReplicateProgram:
 
     def run(self, task: Work, items: None, channel: Channel) -> Outcome:
         """See `Program`."""
-        outcome = Outcome([])
-        collect(itertools.islice(self._stream, task.size), outcome, may_exit=self._in_process)
-        self._produced += len(outcome.values) - len(outcome.failures)
+        outcome = Outcome()
+        collect(itertools.islice(self._stream, task.size), outcome, channel, may_exit=self._in_process)
+        self._produced += channel.added - len(outcome.failures)
         outcome.produced = self._produced
         outcome.ended = self._ended or bool(outcome.failures)
         outcome.state = self._state()
-        outcome.digest = self._digest(outcome)
+        outcome.digest = self._digest(outcome.ended)
         return outcome
 
     def _state(self) -> Any:
@@ -253,15 +287,8 @@ class ReplicateProgram:
         self._state_cost_s = self._state_at - now
         return node
 
-    def _digest(self, outcome: Outcome) -> bytes | None:
-        if self._first is None:
-            return None
-        for value in outcome.values[: _DIGESTED - len(self._first)]:
-            try:
-                self._first.append(hashlib.blake2b(pickle.dumps(value, 5), digest_size=16).digest())
-            except Exception:
-                self._first.append(b"?")  # what cannot be pickled is reported where it is sent
-        if len(self._first) < _DIGESTED and not outcome.ended:
+    def _digest(self, ended: bool) -> bytes | None:
+        if self._first is None or (len(self._first) < _DIGESTED and not ended):
             return None
         digest = hashlib.blake2b(b"".join(self._first), digest_size=16).digest() if self._first else None
         self._first = None
@@ -271,3 +298,10 @@ class ReplicateProgram:
         """See `Program`."""
         self._stream = iter(())
         self._flow.close()
+
+
+def _digest_of(datapoint: Any) -> bytes:
+    try:
+        return hashlib.blake2b(pickle.dumps(datapoint, 5), digest_size=16).digest()
+    except Exception:
+        return b"?"  # what cannot be pickled is reported where it is sent

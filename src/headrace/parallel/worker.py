@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
-from ..errors import SerializationError
 from .codec import collection_paused
 from .messages import Begin, Broken, Done, Failure, Ping, Pong, Ready, Stop, Work
-from .pickling import explain
 from .programs import Program
 
 if TYPE_CHECKING:
@@ -104,25 +102,7 @@ def _perform(channel: Channel, program: Program, task: Work, body: Any) -> None:
         produced=outcome.produced,
         digest=outcome.digest,
     )
-    try:
-        channel.send(done, outcome.values)
-    except Exception:
-        channel.send(*_without_culprits(channel, done, outcome.values))
-
-
-def _without_culprits(channel: Channel, done: Done, values: list[Any]) -> tuple[Done, list[Any]]:
-    """The same results with failures in place of those that cannot be pickled."""
-    failures = list(done.failures)
-    kept = list(values)
-    for offset, value in enumerate(values):
-        try:
-            cloudpickle.dumps(value)
-        except Exception as error:
-            culprit = SerializationError(f"the datapoint cannot be sent home: {explain(value, 'it') or error}")
-            culprit.__cause__ = error
-            failures.append(pack(culprit, offset))
-            kept[offset] = None
-    return done._replace(failures=tuple(sorted(failures, key=lambda f: f.offset or 0))), kept
+    channel.send(done)
 
 
 def pack(error: BaseException, offset: int | None = None, note: str | None = None) -> Failure:

@@ -44,8 +44,21 @@ class Address(Protocol):
 class Channel(Protocol):
     """The worker's end."""
 
-    def send(self, message: Message, body: Any = None) -> None:
-        """Send. Raises what pickling the body raises; then nothing was sent."""
+    plain: list[Any]
+    """Where results of simple types (numbers, str, bool, None) may be appended to, instead of `add`."""
+
+    def add(self, datapoint: Any) -> None:
+        """Take one more result, as it is now; it goes with the next message.
+
+        Raises what pickling it raises; then it was not taken.
+        """
+
+    @property
+    def added(self) -> int:
+        """How many results go with the next message."""
+
+    def send(self, message: Message) -> None:
+        """Send, with the results that were added since the last time as its body."""
 
     def receive(self) -> tuple[Message, Any]:
         """Wait for the next message.

@@ -15,10 +15,10 @@ import zlib
 from typing import Any, NamedTuple
 
 from ..arena import ArenaReader, ArenaWriter, create_arena
-from ..codec import Block, Decoder, Encoder
+from ..codec import Decoder, Encoded, Encoder
 from ..messages import Broken, Message
 
-__all__ = ["IDLE_MS", "ArenaFds", "Body", "Coder", "Fault"]
+__all__ = ["IDLE_MS", "ArenaFds", "Coder", "Fault"]
 
 Frames = tuple[bytes, bytes]
 
@@ -26,18 +26,6 @@ _HEAD = struct.Struct("<QI")
 
 IDLE_MS = 1000
 """How long a worker waits before it calls itself idle."""
-
-
-class Body(NamedTuple):
-    """The undecoded datapoints of a message."""
-
-    data: bytes
-    blocks: list[Block]
-
-    @property
-    def nbytes(self) -> int:
-        """Its size."""
-        return len(self.data) + sum(length for _, _, length in self.blocks)
 
 
 class ArenaFds(NamedTuple):
@@ -108,9 +96,8 @@ class Coder:
     """
 
     def __init__(self, outgoing: int, incoming: int, *, main_by_value: bool, fault: Fault | None = None):
-        self._encoder = Encoder(ArenaWriter(outgoing), main_by_value=main_by_value)
+        self.encoder = Encoder(ArenaWriter(outgoing), main_by_value=main_by_value)
         self._decoder = Decoder(ArenaReader(incoming))
-        self.empty = self._encoder.empty
         self._parent = os.getppid()
         self._sent = 0
         self._received = 0
@@ -121,11 +108,15 @@ class Coder:
 
         Raises what pickling the body raises.
         """
-        blocks: list[Block] | None = None
-        data = b""
-        if body is not None:
-            data, blocks = self._encoder.encode(body)
-        text = pickle.dumps((message, blocks), 5)
+        return self._pack(message, self.encoder.encode(body) if body is not None else None)
+
+    def pack_added(self, message: Message) -> list[Frames]:
+        """The same for a body of what was added to the encoder."""
+        return self._pack(message, self.encoder.finish() if self.encoder.added else None)
+
+    def _pack(self, message: Message, encoded: Encoded | None) -> list[Frames]:
+        data, *rest = encoded if encoded is not None else (b"",)
+        text = pickle.dumps((message, rest), 5)
         header = _HEAD.pack(self._sent, zlib.crc32(data, zlib.crc32(text))) + text
         self._sent += 1
         return [(header, data)] if self._fault is None else self._fault.apply((header, data))
@@ -134,7 +125,7 @@ class Coder:
         """The last message has not left: nobody listens yet, or nobody does any more."""
         self._sent -= 1
 
-    def unpack(self, header: bytes, data: bytes) -> tuple[Message, Body | None] | None:
+    def unpack(self, header: bytes, data: bytes) -> tuple[Message, Encoded | None] | None:
         """The message, and its body still in bytes; None for a message that came before."""
         number, checksum = _HEAD.unpack_from(header)
         text = header[_HEAD.size :]
@@ -145,21 +136,21 @@ class Coder:
         if number > self._received:
             return Broken(f"message {self._received} was lost on its way"), None
         self._received += 1
-        message, blocks = pickle.loads(text)
-        return message, None if blocks is None else Body(data, blocks)
+        message, rest = pickle.loads(text)
+        return message, Encoded(data, *rest) if rest else None
 
-    def decode(self, body: Body | None) -> Any:
+    def decode(self, body: Encoded | None) -> Any:
         """The datapoints. Raises what unpickling raises."""
-        return None if body is None else self._decoder.decode(*body)
+        return None if body is None else self._decoder.decode(body)
 
-    def drop(self, body: Body | None) -> None:
+    def drop(self, body: Encoded | None) -> None:
         """Give back the blocks of a body that will not be decoded."""
         if body is not None:
             self._decoder.drop(body.blocks)
 
     def close(self) -> None:
         """Give back this side of the arenas; blocks with living arrays on them stay."""
-        self._encoder.close()
+        self.encoder.close()
 
     def idle(self) -> None:
         """A worker has had nothing to do for a while: give memory back to the system, see whether the parent lives.
@@ -169,6 +160,6 @@ class Coder:
         Raises:
             EOFError: this process is an orphan.
         """
-        self._encoder.trim()
+        self.encoder.trim()
         if os.getppid() != self._parent:
             raise EOFError("the parent is gone")

@@ -19,6 +19,8 @@ class MemoryChannel:
     def __init__(self, worker: int, results: queue.SimpleQueue[Event]):
         self.worker = worker
         self.tasks: queue.SimpleQueue[tuple[Message, Any]] = queue.SimpleQueue()
+        self.plain: list[Any] = []
+        self.add = self.plain.append
         self._results = results
 
     def fds(self) -> list[int]:
@@ -29,9 +31,15 @@ class MemoryChannel:
         """See `Address`."""
         return self
 
-    def send(self, message: Message, body: Any = None) -> None:
+    @property
+    def added(self) -> int:
         """See `Channel`."""
-        self._results.put(Event(self.worker, message, body))
+        return len(self.plain)
+
+    def send(self, message: Message) -> None:
+        """See `Channel`."""
+        self._results.put(Event(self.worker, message, self.plain[:] or None))
+        self.plain.clear()
 
     def receive(self) -> tuple[Message, Any]:
         """See `Channel`."""

@@ -11,9 +11,10 @@ import socket
 import struct
 from typing import Any
 
+from ..codec import Encoded
 from ..messages import Message
 from .base import Event
-from .coded import IDLE_MS, ArenaFds, Body, Coder, Fault
+from .coded import IDLE_MS, ArenaFds, Coder, Fault
 
 __all__ = ["PipeTransport"]
 
@@ -51,11 +52,18 @@ class PipeChannel:
         self._coder = coder
         self.decode = coder.decode
         self.drop = coder.drop
-        self.empty = coder.empty
+        self.empty = coder.encoder.empty
+        self.add = coder.encoder.add
+        self.plain = coder.encoder.plain
 
-    def send(self, message: Message, body: Any = None) -> None:
+    @property
+    def added(self) -> int:
         """See `Channel`."""
-        for header, data in self._coder.pack(message, body):
+        return self._coder.encoder.added
+
+    def send(self, message: Message) -> None:
+        """See `Channel`."""
+        for header, data in self._coder.pack_added(message):
             try:
                 self._socket.sendall(_LENGTHS.pack(len(header), len(data)) + header + data)
             except ConnectionError:
@@ -117,7 +125,7 @@ class _Line:
         except (BlockingIOError, ConnectionResetError):
             pass
 
-    def parse(self) -> list[tuple[Message, Body | None]]:
+    def parse(self) -> list[tuple[Message, Encoded | None]]:
         """The messages that are complete."""
         messages = []
         position = 0
@@ -207,11 +215,11 @@ class PipeTransport:
             events += [Event(death.worker, *message) for message in line.parse()]
         return events + deaths
 
-    def decode(self, worker: int, body: Body | None) -> Any:
+    def decode(self, worker: int, body: Encoded | None) -> Any:
         """See `Transport`."""
         return self._lines[worker].coder.decode(body)
 
-    def drop(self, worker: int, body: Body | None) -> None:
+    def drop(self, worker: int, body: Encoded | None) -> None:
         """See `Transport`."""
         self._lines[worker].coder.drop(body)
 

@@ -18,9 +18,10 @@ from typing import Any
 
 import zmq
 
+from ..codec import Encoded
 from ..messages import Message
 from .base import Event
-from .coded import IDLE_MS, ArenaFds, Body, Coder, Fault
+from .coded import IDLE_MS, ArenaFds, Coder, Fault
 
 __all__ = ["ZmqTransport"]
 
@@ -61,11 +62,18 @@ class ZmqChannel:
         self._coder = coder
         self.decode = coder.decode
         self.drop = coder.drop
-        self.empty = coder.empty
+        self.empty = coder.encoder.empty
+        self.add = coder.encoder.add
+        self.plain = coder.encoder.plain
 
-    def send(self, message: Message, body: Any = None) -> None:
+    @property
+    def added(self) -> int:
         """See `Channel`."""
-        for frames in self._coder.pack(message, body):
+        return self._coder.encoder.added
+
+    def send(self, message: Message) -> None:
+        """See `Channel`."""
+        for frames in self._coder.pack_added(message):
             self._socket.send_multipart(frames)
 
     def leave(self) -> None:
@@ -168,11 +176,11 @@ class ZmqTransport:
         except zmq.Again:
             return events
 
-    def decode(self, worker: int, body: Body | None) -> Any:
+    def decode(self, worker: int, body: Encoded | None) -> Any:
         """See `Transport`."""
         return self._coders[worker].decode(body)
 
-    def drop(self, worker: int, body: Body | None) -> None:
+    def drop(self, worker: int, body: Encoded | None) -> None:
         """See `Transport`."""
         self._coders[worker].drop(body)
 
