@@ -154,6 +154,8 @@ _where = _Where()
 def worker_info() -> WorkerInfo | None:
     """Which copy of a runner this code runs in, so that a user's flow can take its own share of the data.
 
+    Under ``shard=True``, a flow that asks is taken to do so: headrace then takes no share for it.
+
     Returns:
         A `WorkerInfo` in the copies of a runner (process or thread), ``None`` everywhere else.
 
