@@ -55,10 +55,9 @@ MAPPERS = {
     "zmq": Face(hr.MultiProcessMapDataZMQ, True, "forkserver"),
     "pipe": Face(PipeMapData, True, "forkserver"),
 }
+# Each with one transport: they are made before anything is sent.
 OTHER_STARTS = {
     "zmq-fork": Face(hr.MultiProcessMapDataZMQ, True, "fork"),
-    "pipe-fork": Face(PipeMapData, True, "fork"),
-    "zmq-spawn": Face(hr.MultiProcessMapDataZMQ, True, "spawn"),
     "pipe-spawn": Face(PipeMapData, True, "spawn"),
 }
 PROCESS_MAPPERS = {name: face for name, face in MAPPERS.items() if face.in_process}

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from contracts import Script, run_script, wait_until
+
+import headrace as hr
 
 HEAD = """
 import itertools, os, signal, sys, threading, time
@@ -359,3 +363,16 @@ for names, labels in ds:
 """
     done = run_script(tmp_path, text, start_method, timeout_s=8)
     assert (done.out, done.err, done.process.returncode) == ("started once\n['A', 'B', 'C'] [0, 1, 2]\n", "", 0)
+
+
+def test_threads_that_do_not_come_back_do_not_hold_up_the_end_for_long():
+    """They are asked, and then left alone: nobody can end them."""
+    release = threading.Event()
+    flow = hr.MultiThreadMapData([1, 2, 3], 2, lambda x: x if x == 1 else release.wait(30))
+    running = iter(flow)
+    assert next(running) == 1
+    began = time.monotonic()
+    flow.close()
+    took_s = time.monotonic() - began
+    release.set()
+    assert took_s < 5  # reliability.md, section 12; it is one second and a little

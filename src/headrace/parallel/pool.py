@@ -195,8 +195,9 @@ class Pool:
             self.post(worker, Stop())
         self._wait_for_all(_ASK_S)
         for hard, patience_s in ((False, _TERMINATE_S), (True, _KILL_S)):
-            for worker in self.workers.values():
-                worker.handle.kill(hard)
+            # A list, so that all are asked. Threads that do not come back from user code cannot be waited for.
+            if not any([worker.handle.kill(hard) for worker in self.workers.values()]):
+                break
             self._wait_for_all(patience_s)
         self._transport.close()
         self._executor.close()

@@ -38,8 +38,8 @@ class Handle(Protocol):
     def stack(self) -> str:
         """Where the worker is at the moment: its Python stacks, as text."""
 
-    def kill(self, hard: bool) -> None:
-        """Make it end (`hard`: without asking), if that can be done at all."""
+    def kill(self, hard: bool) -> bool:
+        """Make it end (`hard`: without asking); whether that can be done at all."""
 
 
 class Executor(Protocol):

@@ -113,10 +113,11 @@ class ProcessHandle:
                 break
         return text.decode(errors="replace") or "(it did not say where it is)"
 
-    def kill(self, hard: bool) -> None:
+    def kill(self, hard: bool) -> bool:
         """See `Handle`."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.sentinel, signal.SIGKILL if hard else signal.SIGTERM)
+        return True
 
 
 class ProcessExecutor:

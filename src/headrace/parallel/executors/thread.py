@@ -49,8 +49,9 @@ class ThreadHandle:
         frame = sys._current_frames().get(self._thread.ident or 0)
         return "".join(traceback.format_stack(frame)) if frame is not None else "(the thread has ended)"
 
-    def kill(self, hard: bool) -> None:
+    def kill(self, hard: bool) -> bool:
         """A thread cannot be killed. It leaves when user code returns, or with the process."""
+        return False
 
 
 class ThreadExecutor:
