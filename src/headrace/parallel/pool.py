@@ -195,8 +195,8 @@ class Pool:
             self.post(worker, Stop())
         self._wait_for_all(_ASK_S)
         for hard, patience_s in ((False, _TERMINATE_S), (True, _KILL_S)):
-            # A list, so that all are asked. Threads that do not come back from user code cannot be waited for.
-            if not any([worker.handle.kill(hard) for worker in self.workers.values()]):
+            mortal = [worker.handle.kill(hard) for worker in self.workers.values()]
+            if not any(mortal):  # threads that do not come back from user code: nobody can end them
                 break
             self._wait_for_all(patience_s)
         self._transport.close()
