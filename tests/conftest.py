@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +13,10 @@ import psutil
 import pytest
 
 import headrace as hr
+
+# A shell ignores Ctrl-C for what it runs in the background, and children inherit that: the tests of Ctrl-C would mean
+# nothing there.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")
