@@ -391,10 +391,6 @@ class _Zygote:
             except (OSError, struct.error):
                 return None
 
-    def alive(self) -> bool:
-        """Whether it can start workers."""
-        return self._process.poll() is None
-
 
 def _serve_forks(fd: int, parent: int) -> None:
     """Be the zygote."""
