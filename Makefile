@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+HEAVY  := .venv-heavy
 
-.PHONY: demo test chaos lint bench clean
+.PHONY: demo test test-all chaos lint bench clean
 
 $(VENV)/.base: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -14,11 +15,19 @@ $(VENV)/.demo: $(VENV)/.base
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo]'
 	touch $@
 
+$(HEAVY)/.made: pyproject.toml
+	test -x $(HEAVY)/bin/python || $(PYTHON) -m venv $(HEAVY)
+	$(HEAVY)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev,heavy]'
+	touch $@
+
 demo: $(VENV)/.demo      ## the main job on real photographs
 	$(BIN)/python -m demo
 
-test: $(VENV)/.base      ## the whole suite
-	$(BIN)/python -m pytest -q
+test: $(VENV)/.base      ## the whole suite, without what needs heavy packages
+	$(BIN)/python -m pytest -q --ignore tests/heavy
+
+test-all: test $(HEAVY)/.made  ## that too, in an environment of its own
+	$(HEAVY)/bin/python -m pytest -q tests/heavy
 
 chaos: $(VENV)/.base     ## kill workers and consumers at random, and count: 20 seeds, a minute each
 	$(BIN)/python tests/exact/chaos.py --seeds 20 --seconds 60
@@ -32,4 +41,4 @@ bench: $(VENV)/.base     ## headrace beside its peers, each in an environment of
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(HEAVY) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

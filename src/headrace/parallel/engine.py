@@ -114,8 +114,11 @@ class Conversation:
             self._ledger.forget_values()
             self._pool.next_stream()
             raise
-        except BaseException:
+        except Exception:
             self._pool.close()
+            raise
+        except BaseException:
+            self._pool.abort()
             raise
 
     # -- what differs

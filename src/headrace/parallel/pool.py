@@ -4,7 +4,8 @@ It starts them, replaces them, knows which tasks each one holds (in the order in
 What the tasks mean is the engine's business.
 
 How it ends. ``close()`` makes all tasks void (`Signal`), asks each worker to stop, and waits; whoever has not left
-after a second is terminated, after another half killed. While it waits it goes on receiving, so that no worker is
+after a second is terminated, after another half killed. ``abort()``, after something like Ctrl-C that can strike
+between any two steps, asks nobody who can be terminated: perhaps half a message has been sent. While it waits it goes on receiving, so that no worker is
 stuck in sending. It is called by the flow, by its finalizer (garbage collection, interpreter exit), or after an
 error; in a forked child it does nothing, since nothing there belongs to the child.
 """
@@ -186,13 +187,21 @@ class Pool:
 
     def close(self) -> None:
         """End all workers, see the module. Does nothing the second time."""
+        self._end_all(ask=True)
+
+    def abort(self) -> None:
+        """End all workers without a word. Does nothing the second time."""
+        self._end_all(ask=False)
+
+    def _end_all(self, ask: bool) -> None:
         if self.closed or os.getpid() != self._pid:
             return
         self.closed = True
         with contextlib.suppress(Exception):
             self._executor.signal.set(-1)
         for worker in self.workers.values():
-            self.post(worker, Stop())
+            if ask or not worker.handle.kill(False):
+                self.post(worker, Stop())
         self._wait_for_all(_ASK_S)
         for hard, patience_s in ((False, _TERMINATE_S), (True, _KILL_S)):
             mortal = [worker.handle.kill(hard) for worker in self.workers.values()]
