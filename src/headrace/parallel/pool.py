@@ -5,9 +5,9 @@ What the tasks mean is the engine's business.
 
 How it ends. ``close()`` makes all tasks void (`Signal`), asks each worker to stop, and waits; whoever has not left
 after a second is terminated, after another half killed. ``abort()``, after something like Ctrl-C that can strike
-between any two steps, asks nobody who can be terminated: perhaps half a message has been sent. While it waits it goes on receiving, so that no worker is
-stuck in sending. It is called by the flow, by its finalizer (garbage collection, interpreter exit), or after an
-error; in a forked child it does nothing, since nothing there belongs to the child.
+between any two steps, asks nobody who can be terminated: perhaps half a message has been sent. While it waits it goes
+on receiving, so that no worker is stuck in sending. It is called by the flow, by its finalizer (garbage collection,
+interpreter exit), or after an error; in a forked child it does nothing, since nothing there belongs to the child.
 """
 
 from __future__ import annotations
