@@ -24,7 +24,7 @@ demo: $(VENV)/.demo      ## the main job on real photographs
 	$(BIN)/python -m demo
 
 test: $(VENV)/.base      ## the whole suite, without what needs heavy packages
-	$(BIN)/python -m pytest -q --ignore tests/heavy
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal --ignore tests/heavy
 
 test-all: test $(HEAVY)/.made  ## that too, in an environment of its own
 	$(HEAVY)/bin/python -m pytest -q tests/heavy
