@@ -110,8 +110,8 @@ def test_ctrl_c_gives_one_traceback(tmp_path: Path, kind: str, function: str) ->
     script.read_line("running")
     os.killpg(script.process.pid, signal.SIGINT)
     script.end(8)
-    assert script.process.returncode == -signal.SIGINT
-    assert script.err.count("Traceback") == 1
+    assert script.process.returncode == -signal.SIGINT, script.err
+    assert script.err.count("Traceback") == 1, script.err
     assert script.err.splitlines()[-1] == "KeyboardInterrupt"
 
 

@@ -187,27 +187,42 @@ class Pool:
 
     def close(self) -> None:
         """End all workers, see the module. Does nothing the second time."""
-        self._end_all(ask=True)
+        if self._void_all():
+            try:
+                self._ask_all()
+            finally:
+                self._end_mortal()
+                self._give_back()
 
     def abort(self) -> None:
-        """End all workers without a word. Does nothing the second time."""
-        self._end_all(ask=False)
+        """End all workers; no word is exchanged with those that can be ended without. Does nothing the second time."""
+        if self._void_all():
+            self._end_mortal()
+            self._ask_all()  # threads
+            self._give_back()
 
-    def _end_all(self, ask: bool) -> None:
+    def _void_all(self) -> bool:
+        """Make all tasks void; False if that has been done, or is not ours to do."""
         if self.closed or os.getpid() != self._pid:
-            return
+            return False
         self.closed = True
         with contextlib.suppress(Exception):
             self._executor.signal.set(-1)
+        return True
+
+    def _ask_all(self) -> None:
         for worker in self.workers.values():
-            if ask or not worker.handle.kill(False):
-                self.post(worker, Stop())
+            self.post(worker, Stop())
         self._wait_for_all(_ASK_S)
+
+    def _end_mortal(self) -> None:
         for hard, patience_s in ((False, _TERMINATE_S), (True, _KILL_S)):
-            mortal = [worker.handle.kill(hard) for worker in self.workers.values()]
-            if not any(mortal):  # threads that do not come back from user code: nobody can end them
-                break
-            self._wait_for_all(patience_s)
+            deadline = time.monotonic() + patience_s
+            for worker in [w for w in self.workers.values() if w.handle.kill(hard)]:
+                if worker.handle.ended(max(0.0, deadline - time.monotonic())):
+                    self.bury(worker)
+
+    def _give_back(self) -> None:
         self._transport.close()
         self._executor.close()
 
