@@ -46,6 +46,10 @@ def _count_fork() -> None:
 os.register_at_fork(after_in_child=_count_fork)
 
 _BLOCKS = 1 << 16
+
+_HOT_BYTES = 1 << 18
+"""For blocks from this size on it pays to look for a freshly returned one, which is in the cache, each time."""
+
 _PAGE = mmap.PAGESIZE
 _UNUSED, _LENT, _RETURNED = 0, 1, 2
 
@@ -90,7 +94,7 @@ class ArenaWriter:
         """
         size = size_class(nbytes)
         free = self._free.setdefault(size, [])
-        if not free:
+        if not free or size >= _HOT_BYTES:
             self._collect()
         block = free.pop() if free else self._extend(size)
         if block is None:

@@ -26,7 +26,7 @@ class Pace:
         limit: the most datapoints in flight.
         elastic: whether tiny datapoints may exceed ``limit``, because nobody has chosen it.
         limit_bytes: the most bytes of results in flight, as far as sizes seen so far tell; one datapoint always
-            fits. None: 64 MiB, but at least two tasks for each worker.
+            fits. None: what keeps the workers busy, at most 64 MiB, but at least two datapoints for each worker.
         grain: tasks have a multiple of so many datapoints.
         single: one task is one grain.
     """
@@ -45,6 +45,7 @@ class Pace:
         self._limit = max(limit, grain)
         self._elastic = elastic
         self._limit_bytes = limit_bytes
+        self._task_bytes = min(_TASK_BYTES, _BUFFER_BYTES // (2 * workers))
         self._grain = grain
         self._single = single
         self._item_s: float | None = None
@@ -62,7 +63,7 @@ class Pace:
             self._item_s += 0.2 * (item_s - self._item_s)
             self._item_bytes += 0.2 * (item_bytes - self._item_bytes)
         self._largest_bytes = max(item_bytes, 0.99 * self._largest_bytes)
-        wanted = min(_TASK_S / max(self._item_s, 1e-9), _TASK_BYTES / max(self._item_bytes, 1.0), _TASK_ITEMS)
+        wanted = min(_TASK_S / max(self._item_s, 1e-9), self._task_bytes / max(self._item_bytes, 1.0), _TASK_ITEMS)
         # At most double: one lucky measurement must not put a second of work into one task.
         self._size = max(1, min(int(wanted), 2 * self._size))
 
@@ -105,7 +106,7 @@ class Pace:
         if self._limit_bytes is None:
             if ledger.in_flight < 2 * self._workers * self._grain:
                 return self._task_size
-            budget = _BUFFER_BYTES
+            budget = self._useful_bytes()
         else:
             if not self._largest_bytes:
                 return least  # the first result tells how large they are
@@ -113,3 +114,8 @@ class Pace:
         item_bytes = max(self._largest_bytes, 1.0)
         expected = (ledger.in_flight - ledger.done_items) * item_bytes
         return max(least, int((budget - ledger.done_bytes - expected) / item_bytes))
+
+    def _useful_bytes(self) -> int:
+        """What is in flight beyond two tasks for each worker, and what bridges the absence, only cools the caches."""
+        bridge = 1.5 * self._away_s * self._workers / max(self._item_s or 0.0, 1e-7) * self._largest_bytes
+        return int(min(_BUFFER_BYTES, max(2 * self._workers * self._task_bytes, bridge)))
