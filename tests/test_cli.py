@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from headrace import cli
+from headrace.commands.arguments import write_json
 
 PIPELINE = """
 import itertools, os, sys
@@ -271,7 +272,7 @@ def test_a_write_that_fails_half_way_leaves_the_old_file(tmp_path: Path) -> None
     path.write_text("old")
 
     with pytest.raises(TypeError):
-        cli._write_json(path, {"fine": 1, "cannot be written": object()})
+        write_json(path, {"fine": 1, "cannot be written": object()})
 
     assert (files(tmp_path), path.read_text()) == (["out.json"], "old")
 

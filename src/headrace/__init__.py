@@ -23,7 +23,9 @@ from .errors import (
 )
 from .flow import DataFlow, ProxyDataFlow, RNGDataFlow, walk
 from .observe.audit import audit
+from .observe.explain import Verdict, explain
 from .observe.speed import SpeedResult, TestDataSpeed
+from .observe.stats import Stats
 from .parallel.mappers import (
     MultiProcessMapAndBatchData,
     MultiProcessMapAndBatchDataZMQ,
@@ -111,7 +113,10 @@ __all__ = [
     "audit",
     "PrintData",
     "SpeedResult",
+    "Stats",
     "TestDataSpeed",
+    "Verdict",
+    "explain",
     # randomness
     "WorkerInfo",
     "seed",

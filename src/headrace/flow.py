@@ -40,6 +40,9 @@ from .state import Input, Node, State, decode, difference, freeze, seal, snapsho
 
 if TYPE_CHECKING:
     from .observe.audit import Audit
+    from .observe.counters import Counters
+    from .observe.metering import Meter
+    from .observe.stats import Stats
     from .parallel.pool import Pool
 
 __all__ = ["DataFlow", "ProxyDataFlow", "RNGDataFlow", "as_flow", "walk"]
@@ -59,6 +62,8 @@ class Runtime:
         loaded: how many seeds had been set when ``entropy`` was given from outside.
         rooted: seed and path of runner copies, of a flow that was planted in a worker.
         pool: the workers of a parallel flow.
+        counters: what is counted at the channel of a parallel flow, over all its pools.
+        meter: what is measured of a flow that is being looked at, see `observe.metering`.
         stream: the endless pass of a mapper that is not strict.
     """
 
@@ -75,6 +80,8 @@ class Runtime:
         self.loaded = 0
         self.rooted: tuple[int, tuple[int, ...], tuple[int, int]] | None = None
         self.pool: Pool | None = None
+        self.counters: Counters | None = None
+        self.meter: Meter | None = None
         self.stream: Generator[Any, None, None] | None = None
         self.reset_in_pid: int | None = None
         self.pid = os.getpid()
@@ -278,6 +285,26 @@ class DataFlow:
         _restore([self], [body["flow"]])
         runtime.restored = body["flow"]
 
+    def stats(self) -> Stats:
+        """What was counted in this pipeline so far.
+
+        Parallel flows are counted always; other flows only while somebody looks, see `Stats`. It can be called at any
+        time, from any thread. The difference of two snapshots is what happened in between.
+
+        Returns:
+            A `Stats`: ``print`` it, ``.to_dict()`` it, or subtract an earlier one.
+
+        Example:
+            >>> import headrace as hr
+            >>> with hr.MultiThreadMapData([1, 2, 3], 1, lambda x: x) as flow:
+            ...     _ = list(flow)
+            ...     flow.stats().flows[-1].pool.delivered
+            3
+        """
+        from .observe.stats import take
+
+        return take(self)
+
     def __repr__(self) -> str:
         return "\n".join(_tree(self))
 
@@ -366,6 +393,8 @@ class DataFlow:
             running = self.run(*_sources(state.inputs), state)
         if state.place.share[1] > 1 and not self.elementwise:
             running = _take_share(running, state)
+        if runtime.meter is not None:
+            running = runtime.meter.measured(running)
         state.running = weakref.ref(running)
         return running, state
 

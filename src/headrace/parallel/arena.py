@@ -86,6 +86,11 @@ class ArenaWriter:
         self._sizes: list[int] = []
         self._free: dict[int, list[int]] = {}  # size class -> blocks, freed last on top
 
+    @property
+    def used_bytes(self) -> int:
+        """The size of all blocks that were made so far, free or lent."""
+        return self._end - _BLOCKS
+
     def allocate(self, nbytes: int) -> tuple[int, int, Bytes] | None:
         """A block for ``nbytes``, marked as lent.
 

@@ -17,6 +17,7 @@ import copyreg
 import gc
 import io
 import pickle
+import time
 from collections import ChainMap
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
@@ -77,6 +78,8 @@ class Encoder:
         self._layout: list[tuple[int, int]] = []
         self.plain: list[Any] = []
         """Datapoints of simple types that were added and are not pickled yet; may be appended to."""
+        self.encode_s = 0.0
+        """Seconds spent on those that were pickled by themselves."""
         self._heavy = False  # whether datapoints seem to hold large bytes objects
         self._table: dict[type, Callable[[Any], Any]] = {np.ndarray: self._reduce_array, _Blob: self._reduce_blob}
 
@@ -159,6 +162,7 @@ class Encoder:
             self.plain.clear()
 
     def _add_alone(self, datapoint: Any, *, by_value: bool) -> None:
+        began = time.perf_counter()
         self._flush()
         where, placed = self._file.tell(), len(self._blocks)
         try:
@@ -179,6 +183,7 @@ class Encoder:
             self._rewind(where, placed)
             raise
         self._layout.append((0, self._file.tell() - where))
+        self.encode_s += time.perf_counter() - began
 
     def _rewind(self, where: int, placed: int) -> None:
         self._pickler = None  # it may be in the middle of something
@@ -200,6 +205,11 @@ class Encoder:
         array = memory.view(dtype).reshape(shape)
         self._prepared[array.ctypes.data] = (block, offset, nbytes)
         return array
+
+    @property
+    def arena_bytes(self) -> int:
+        """Shared memory that has been needed so far."""
+        return self._arena.used_bytes if self._arena is not None else 0
 
     def trim(self) -> None:
         """Give unused memory of the arena back to the system."""

@@ -146,9 +146,13 @@ class MapConversation(Conversation):
             count = min(self._pace.next_size(self._ledger), self._allowance(worker))
             if self._intake.ended or count <= 0:
                 return
+            pulled = time.perf_counter()
             task = self._pull(count)
+            pull_s = time.perf_counter() - pulled
+            self._counters.pull_s += pull_s
             if task is None:
                 return
+            self._note("read the input", pulled, pull_s, task)
             self._give(worker, task)
             # A slow input must not keep the consumer from results that are there.
             if time.perf_counter() - began > 1e-3:
@@ -199,8 +203,10 @@ class MapConversation(Conversation):
             self._intake.passes += 1
 
     def _give(self, worker: Worker, task: Task) -> None:
+        began = time.perf_counter()
         try:
             self._pool.give(worker, task)
+            self._counters.give_s += time.perf_counter() - began
         except Exception as error:
             if task.count > 1:
                 self._ledger.put_back(task, 1)  # to find out which datapoint it is
@@ -282,6 +288,8 @@ class MapConversation(Conversation):
         stack = worker.handle.stack()
         tasks = [task for task in worker.tasks if task.stream == self._ledger.stream]
         hung = worker.tasks[0]
+        self._counters.replaced += 1
+        self._counters.retried += sum(task.count for task in tasks)
         self._pool.end(worker)
         text = f"{worker.name} was busy with datapoint {span(hung)} for more than {self._item_timeout_s} s"
         logger.error("%s: %s; it was killed and is replaced. It was here:\n%s", self._name, text, stack)

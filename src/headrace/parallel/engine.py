@@ -36,6 +36,7 @@ from typing import Any
 
 from ..errors import DataFlowTerminated, RemoteTraceback, WorkerDied, WorkerError
 from ..flow import DataFlow
+from ..observe.counters import Slice
 from ..state import State, freeze
 from .ledger import Ledger, Task
 from .messages import Begin, Broken, Done, Failure, Ready
@@ -75,6 +76,7 @@ class Conversation:
         self._state = state
         self._max_retries = max_retries
         self._ledger = Ledger(pool.next_stream(), ordered=ordered)
+        self._counters = pool.counters
         self._failed_starts = 0
         self._pinged_at = self._looked_at = time.monotonic()
 
@@ -92,13 +94,17 @@ class Conversation:
                 if self._pool.closed:
                     raise DataFlowTerminated(f"{self._name} was closed while it was being iterated")
                 self._fill()
+                self._stands()
                 task = self._ledger.next_ready()
                 if task is not None:
                     began = time.perf_counter()
                     # Most rows are delivered by a list's own iterator: one generator between it and the consumer.
                     yield from self._deliver(task)
                     self._pool.check_process()
-                    self._pace.was_away(time.perf_counter() - began)
+                    away_s = time.perf_counter() - began
+                    self._pace.was_away(away_s)
+                    self._counters.away_s += away_s
+                    self._note("the consumer has", began, away_s, task)
                     self._delivered(task)
                     if not self._pool.closed:
                         self._glance()
@@ -120,6 +126,8 @@ class Conversation:
         except BaseException:
             self._pool.abort()
             raise
+        finally:
+            self._counters.rests()
 
     # -- what differs
 
@@ -141,6 +149,7 @@ class Conversation:
 
     def _delivered(self, task: Task) -> None:
         """The consumer has been given all of a row."""
+        self._counters.delivered += _datapoints(task, task.values or [])
         self._ledger.close(task)
 
     def _last(self) -> Iterator[Any]:
@@ -180,7 +189,14 @@ class Conversation:
 
     def _receive(self, timeout_s: float) -> bool:
         """Take in what has happened; whether anything has."""
+        began = time.perf_counter()
         events = self._pool.receive(timeout_s)
+        took_s = time.perf_counter() - began
+        if timeout_s:
+            self._counters.wait_s += took_s
+            self._note("wait for workers", began, took_s)
+        else:
+            self._counters.receive_s += took_s
         for worker, event in events:
             if worker.number not in self._pool.workers:
                 continue  # parted from a moment ago
@@ -205,15 +221,27 @@ class Conversation:
         task = worker.answered()
         if worker.retired and not worker.tasks:
             self._pool.dismiss(worker)
+        if done.spent is not None:
+            self._counters.heard(worker.number, done.spent)
         if done.stream != self._ledger.stream:  # of a pass that was left
             self._pool.drop(worker, event.body)
             return
+        began = time.perf_counter()
         try:
             values = self._pool.decode(worker, event.body) or []
         except Exception as error:
             note = f"while unpickling the results of datapoint {task.first} from {worker.name}"
             done, values = done._replace(failures=(pack(error, note=note),)), []
         nbytes = getattr(event.body, "nbytes", 0)
+        counters = self._counters
+        counters.decode_s += time.perf_counter() - began
+        counters.tasks += 1
+        counters.received += _datapoints(task, values)
+        counters.result_bytes += nbytes
+        counters.failed += len(done.failures)
+        counters.discarded += done.discards
+        if counters.slices is not None:
+            counters.slices.add(Slice(worker.slot, "work", done.began_s, done.busy_s, task.first, task.count))
         if values:
             self._pace.worked(task.count, done.busy_s, nbytes)
         self._take(worker, task, done, values, nbytes)
@@ -237,9 +265,25 @@ class Conversation:
     def _replace(self, worker: Worker, cause: str, suspect: Task | None) -> None:
         tasks = [task for task in worker.tasks if task.stream == self._ledger.stream]
         logger.warning("%s: %s; it held %s; it is replaced", self._name, cause, self._held(worker, tasks))
+        self._counters.replaced += 1
+        self._counters.retried += sum(task.count for task in tasks)
         self._lost(worker, tasks, cause, suspect)
         if not worker.retired:
             self._greet(self._pool.start(worker.slot))
+
+    # -- what is counted
+
+    def _stands(self) -> None:
+        ledger = self._ledger
+        self._counters.stands(
+            time.perf_counter(), ledger.in_flight, ledger.done_items, ledger.done_bytes, self._pool.size
+        )
+
+    def _note(self, name: str, began_s: float, seconds: float, task: Task | None = None) -> None:
+        """Something that this process did, for a trace."""
+        if self._counters.slices is not None:
+            first, count = (task.first, task.count) if task is not None else (-1, 0)
+            self._counters.slices.add(Slice(-1, name, began_s, seconds, first, count))
 
     # -- what goes wrong
 
@@ -255,6 +299,11 @@ class Conversation:
 
     def _begin(self, worker: Worker, **copy: Any) -> Begin:
         return Begin(self._ledger.stream, self._state.place, self._state.pass_index, worker.number, **copy)
+
+
+def _datapoints(task: Task, values: list[Any]) -> int:
+    """How many there were in a row. A runner's row says how many were asked for; a batch is several."""
+    return len(values) if task.items is None else task.count
 
 
 def span(task: Task) -> str:

@@ -45,6 +45,9 @@ class ParallelFlow(DataFlow):
         runtime = self._runtime
         if runtime.pool is None or runtime.pool.closed:
             runtime.pool = self._make_pool()
+            if runtime.counters is None:
+                runtime.counters = runtime.pool.counters
+            runtime.pool.counters = runtime.counters
             weakref.finalize(self, runtime.pool.close)
         return runtime.pool
 

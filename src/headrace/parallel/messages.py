@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from ..observe.counters import Spent
 from ..seeding import Place
 
 __all__ = ["Begin", "Broken", "Done", "Failure", "Message", "Ping", "Pong", "Ready", "Stop", "Work"]
@@ -114,6 +115,7 @@ class Done(NamedTuple):
     Attributes:
         stream: of the Work.
         start: of the Work.
+        began_s: when it was begun, by `time.perf_counter`.
         busy_s: seconds spent on it in user code.
         failures: datapoints that failed; their values are None, and not discards.
         discards: how many values are None because the function said so.
@@ -123,10 +125,12 @@ class Done(NamedTuple):
         loose: map-and-batch: the values are single results, not batches.
         produced: how many datapoints the copy of a runner has given since its Begin, with these.
         digest: of the first datapoints of a runner's copy, once.
+        spent: the worker's books, now and then.
     """
 
     stream: int
     start: int
+    began_s: float = 0.0
     busy_s: float = 0.0
     failures: tuple[Failure, ...] = ()
     discards: int = 0
@@ -136,6 +140,7 @@ class Done(NamedTuple):
     loose: bool = False
     produced: int = 0
     digest: bytes | None = None
+    spent: Spent | None = None
 
 
 Message = Begin | Work | Ping | Stop | Ready | Done | Pong | Broken

@@ -19,6 +19,7 @@ import os
 import time
 from typing import Any
 
+from ..observe.counters import Counters
 from .executors.base import Executor, Handle
 from .ledger import Task
 from .messages import Message, Ping, Ready, Stop, Work
@@ -77,6 +78,7 @@ class Pool:
 
     def __init__(self, executor: Executor, transport: Transport, program: Program, size: int):
         self.closed = False
+        self.counters = Counters()
         self.stream = 0
         self.workers: dict[int, Worker] = {}
         self._executor = executor
@@ -90,6 +92,11 @@ class Pool:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def size(self) -> int:
+        """How many workers there are, without those that were told to leave."""
+        return sum(not worker.retired for worker in self.workers.values())
 
     def start(self, slot: int) -> Worker:
         """Start a worker; it is sent nothing before it is ready."""
@@ -156,6 +163,7 @@ class Pool:
     def bury(self, worker: Worker) -> str:
         """Forget a worker that is dead; how it ended, for people."""
         del self.workers[worker.number]
+        self.counters.buried(worker.number)
         self._transport.remove(worker.number)
         return worker.handle.cause()
 

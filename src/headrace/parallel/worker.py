@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
+from ..observe.counters import WorkerClock
 from .codec import collection_paused
 from .messages import Begin, Broken, Done, Failure, Ping, Pong, Ready, Stop, Work
 from .programs import Program
@@ -47,10 +48,12 @@ def work(channel: Channel, load: Callable[[], Program], signal: Signal, *, alone
             pass
         return
     channel.send(Ready())
+    clock = WorkerClock(channel, time.process_time if alone else time.thread_time)
     broken: Failure | None = None
     try:
         while True:
             message, body = channel.receive()
+            clock.received()
             if isinstance(message, Work):
                 if message.stream != signal.get():
                     channel.drop(body)
@@ -59,9 +62,9 @@ def work(channel: Channel, load: Callable[[], Program], signal: Signal, *, alone
                     channel.send(Done(message.stream, message.start, failures=(broken,)))
                 elif alone and message.size >= _MANY:
                     with collection_paused():
-                        _perform(channel, program, message, body)
+                        _perform(channel, program, message, body, clock)
                 else:
-                    _perform(channel, program, message, body)
+                    _perform(channel, program, message, body, clock)
             elif isinstance(message, Begin):
                 try:
                     broken = None
@@ -81,19 +84,20 @@ def work(channel: Channel, load: Callable[[], Program], signal: Signal, *, alone
         program.close()
 
 
-def _perform(channel: Channel, program: Program, task: Work, body: Any) -> None:
+def _perform(channel: Channel, program: Program, task: Work, body: Any, clock: WorkerClock) -> None:
     try:
         items = channel.decode(body)
     except Exception as error:
         failure = pack(error, note=f"while unpickling the input of datapoint {task.start} in a worker")
         channel.send(Done(task.stream, task.start, failures=(failure,)))
         return
-    began = time.perf_counter()
+    began_s = clock.decoded()
     outcome = program.run(task, items, channel)
     done = Done(
         task.stream,
         task.start,
-        busy_s=time.perf_counter() - began,
+        began_s=began_s,
+        busy_s=clock.ran(),
         failures=tuple(outcome.failures),
         discards=outcome.discards,
         ended=outcome.ended,
@@ -101,8 +105,10 @@ def _perform(channel: Channel, program: Program, task: Work, body: Any) -> None:
         loose=outcome.loose,
         produced=outcome.produced,
         digest=outcome.digest,
+        spent=clock.spent(),
     )
     channel.send(done)
+    clock.sent()
 
 
 def pack(error: BaseException, offset: int | None = None, note: str | None = None) -> Failure:

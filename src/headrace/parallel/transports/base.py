@@ -79,6 +79,14 @@ class Channel(Protocol):
     def leave(self) -> None:
         """The last word of a worker that nobody can watch (a thread): it has ended."""
 
+    @property
+    def encode_s(self) -> float:
+        """Seconds that `add` has spent on pickling and copying."""
+
+    @property
+    def arena_bytes(self) -> int:
+        """Shared memory that results have needed so far."""
+
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
         """An array to be filled and sent next, in the memory from which that is cheapest."""
 

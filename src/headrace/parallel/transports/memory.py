@@ -16,6 +16,9 @@ __all__ = ["MemoryTransport"]
 class MemoryChannel:
     """A worker's end: its own queue of tasks, and the queue of results that all share. Is its own address."""
 
+    encode_s = 0.0
+    arena_bytes = 0
+
     def __init__(self, worker: int, results: queue.SimpleQueue[Event]):
         self.worker = worker
         self.tasks: queue.SimpleQueue[tuple[Message, Any]] = queue.SimpleQueue()

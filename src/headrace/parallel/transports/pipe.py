@@ -61,6 +61,16 @@ class PipeChannel:
         """See `Channel`."""
         return self._coder.encoder.added
 
+    @property
+    def encode_s(self) -> float:
+        """See `Channel`."""
+        return self._coder.encoder.encode_s
+
+    @property
+    def arena_bytes(self) -> int:
+        """See `Channel`."""
+        return self._coder.encoder.arena_bytes
+
     def send(self, message: Message) -> None:
         """See `Channel`."""
         for header, data in self._coder.pack_added(message):

@@ -71,6 +71,16 @@ class ZmqChannel:
         """See `Channel`."""
         return self._coder.encoder.added
 
+    @property
+    def encode_s(self) -> float:
+        """See `Channel`."""
+        return self._coder.encoder.encode_s
+
+    @property
+    def arena_bytes(self) -> int:
+        """See `Channel`."""
+        return self._coder.encoder.arena_bytes
+
     def send(self, message: Message) -> None:
         """See `Channel`."""
         for frames in self._coder.pack_added(message):

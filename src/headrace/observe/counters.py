@@ -1,0 +1,266 @@
+"""What is counted at the channel between a parallel flow and its workers, always.
+
+Time is kept in laps: whoever works in a loop says at each turn what the time since the last turn was spent on, so the
+parts add up to the whole. A worker keeps its own books (`WorkerClock`) and sends them home with a result, at most every
+20 ms; the parent keeps those of its side (`Counters`). All clocks are `time.perf_counter`, which on Linux is one clock
+for all processes. The cost is that of a task, not of a datapoint: about a microsecond for some milliseconds of work.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+__all__ = ["Counters", "Sample", "Slice", "Spent", "WorkerClock"]
+
+_SAY_S = 0.02
+_SAMPLE_S = 0.05
+_SAMPLES = 1200
+_SLICES = 20_000
+
+
+class Spent(NamedTuple):
+    """What a worker has spent its time on, since it started, in seconds. They add up to its age.
+
+    Attributes:
+        wait_s: waiting for tasks.
+        decode_s: unpickling tasks.
+        work_s: in user code (and, by the batching mapper, in stacking).
+        send_s: pickling and copying results, and sending them.
+        cpu_s: processor time, of all that.
+        arena_bytes: shared memory that its results have needed so far.
+    """
+
+    wait_s: float = 0.0
+    decode_s: float = 0.0
+    work_s: float = 0.0
+    send_s: float = 0.0
+    cpu_s: float = 0.0
+    arena_bytes: int = 0
+
+    def plus(self, other: Spent) -> Spent:
+        """The sum of two workers'."""
+        return Spent(
+            self.wait_s + other.wait_s,
+            self.decode_s + other.decode_s,
+            self.work_s + other.work_s,
+            self.send_s + other.send_s,
+            self.cpu_s + other.cpu_s,
+            self.arena_bytes + other.arena_bytes,
+        )
+
+
+class _Channel(Protocol):
+    @property
+    def encode_s(self) -> float: ...
+
+    @property
+    def arena_bytes(self) -> int: ...
+
+
+class WorkerClock:
+    """The books of one worker.
+
+    Args:
+        channel: knows what encoding has cost, and how much shared memory it has taken.
+        cpu: the clock of its processor time.
+    """
+
+    def __init__(self, channel: _Channel, cpu: Callable[[], float]):
+        self._channel = channel
+        self._cpu = cpu
+        self._mark = self._said = time.perf_counter()
+        self._wait_s = self._decode_s = self._run_s = self._send_s = 0.0
+
+    def _lap(self) -> float:
+        before, self._mark = self._mark, time.perf_counter()
+        return self._mark - before
+
+    def received(self) -> None:
+        """A message has come."""
+        self._wait_s += self._lap()
+
+    def decoded(self) -> float:
+        """The task is unpickled; the time now."""
+        self._decode_s += self._lap()
+        return self._mark
+
+    def ran(self) -> float:
+        """The program has run; how long it took."""
+        lap_s = self._lap()
+        self._run_s += lap_s
+        return lap_s
+
+    def sent(self) -> None:
+        """The answer is sent."""
+        self._send_s += self._lap()
+
+    def spent(self) -> Spent | None:
+        """The books, if it is time to send them."""
+        if self._mark - self._said < _SAY_S:
+            return None
+        self._said = self._mark
+        encode_s = self._channel.encode_s  # of what the program added while it ran
+        return Spent(
+            self._wait_s,
+            self._decode_s,
+            self._run_s - encode_s,
+            self._send_s + encode_s,
+            self._cpu(),
+            self._channel.arena_bytes,
+        )
+
+
+class Sample(NamedTuple):
+    """How a channel stood at one moment.
+
+    Attributes:
+        at_s: the moment, by `time.perf_counter`.
+        delivered: datapoints that the consumer had been given.
+        in_flight: datapoints between the input and the consumer.
+        done: how many of them had results.
+        done_bytes: the size of these.
+        workers: how many there were.
+        wait_s: how long the consumer had waited for workers.
+        work_s: how long the workers had been busy.
+    """
+
+    at_s: float
+    delivered: int
+    in_flight: int
+    done: int
+    done_bytes: int
+    workers: int
+    wait_s: float
+    work_s: float
+
+
+class Slice(NamedTuple):
+    """Something that one side did, for a trace.
+
+    Attributes:
+        track: number of the worker; -1 for this process.
+        name: what it was.
+        began_s: when, by `time.perf_counter`.
+        seconds: how long.
+        first: number of the first datapoint that it was about; -1: none.
+        datapoints: how many.
+    """
+
+    track: int
+    name: str
+    began_s: float
+    seconds: float
+    first: int = -1
+    datapoints: int = 0
+
+
+class Counters:
+    """The books of one parallel flow, over all its passes and workers. All times are in seconds.
+
+    Attributes:
+        since_s: when they were begun, by `time.perf_counter`.
+        tasks: tasks that have come back.
+        received: datapoints in them.
+        delivered: datapoints that the consumer was given, or that were discarded or skipped.
+        result_bytes: size of the results that came in.
+        pull_s: reading the input.
+        give_s: pickling tasks and sending them.
+        wait_s: waiting for workers, with nothing to deliver.
+        receive_s: receiving results, other than waiting for them.
+        decode_s: unpickling results.
+        away_s: in the consumer's hands.
+        replaced: workers that died, hung, or were not to be trusted.
+        retried: datapoints that were given out again.
+        failed: datapoints that raised.
+        discarded: datapoints for which the function returned None.
+        workers: how many there are now.
+        in_flight, done, done_bytes: see `Sample`, now.
+        samples: how the channel stood over time; thinned out when there are too many.
+        slices: None, or what a trace is made of.
+    """
+
+    def __init__(self) -> None:
+        self.since_s = time.perf_counter()
+        self.tasks = 0
+        self.received = 0
+        self.delivered = 0
+        self.result_bytes = 0
+        self.pull_s = 0.0
+        self.give_s = 0.0
+        self.wait_s = 0.0
+        self.receive_s = 0.0
+        self.decode_s = 0.0
+        self.away_s = 0.0
+        self.replaced = 0
+        self.retried = 0
+        self.failed = 0
+        self.discarded = 0
+        self.workers = 0
+        self.in_flight = 0
+        self.done = 0
+        self.done_bytes = 0
+        self.samples: list[Sample] = []
+        self.slices: Slices | None = None
+        self._every_s = _SAMPLE_S
+        self._sampled_s = 0.0
+        self._gone = Spent()
+        self._spent: dict[int, Spent] = {}
+
+    def heard(self, worker: int, spent: Spent) -> None:
+        """A worker has sent its books."""
+        self._spent[worker] = spent
+
+    def buried(self, worker: int) -> None:
+        """A worker is no more; what it has done counts."""
+        self._gone = self._gone.plus(self._spent.pop(worker, Spent()))._replace(arena_bytes=0)
+
+    @property
+    def spent(self) -> Spent:
+        """All workers' books together, of those that are gone as well."""
+        total = self._gone
+        for spent in list(self._spent.values()):  # a copy: a watching thread may ask
+            total = total.plus(spent)
+        return total
+
+    def rests(self) -> None:
+        """A pass is over: nothing is under way."""
+        self.in_flight = self.done = self.done_bytes = 0
+
+    def stands(self, now_s: float, in_flight: int, done: int, done_bytes: int, workers: int) -> None:
+        """How the channel stands now; kept as a sample now and then."""
+        self.in_flight, self.done, self.done_bytes, self.workers = in_flight, done, done_bytes, workers
+        if now_s - self._sampled_s < self._every_s:
+            return
+        self._sampled_s = now_s
+        self.samples.append(
+            Sample(now_s, self.delivered, in_flight, done, done_bytes, workers, self.wait_s, self.spent.work_s)
+        )
+        if len(self.samples) > _SAMPLES:
+            del self.samples[::2]
+            self._every_s *= 2
+
+
+class Slices:
+    """A bounded record of slices: when it is full, it keeps every second one, and from then on half as many.
+
+    Attributes:
+        kept: the slices.
+        every: one of so many is kept.
+    """
+
+    def __init__(self) -> None:
+        self.kept: list[Slice] = []
+        self.every = 1
+        self._seen = 0
+
+    def add(self, one: Slice) -> None:
+        """Perhaps keep one more."""
+        self._seen += 1
+        if self._seen % self.every:
+            return
+        self.kept.append(one)
+        if len(self.kept) >= _SLICES:
+            del self.kept[::2]
+            self.every *= 2

@@ -1,0 +1,279 @@
+"""Running a pipeline for a while, and watching it: what `explain` and the report are made from."""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import math
+import os
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tqdm import tqdm
+
+from ..errors import ExhaustedSourceError
+from ..flow import DataFlow, walk
+from . import metering
+from .counters import Slice, Slices
+from .stats import Stats, take
+
+__all__ = ["Observation", "Phase", "Point", "check_flow", "check_length_s"]
+
+_LEAST = 3
+_LATENCIES = 100_000
+
+
+class Point(NamedTuple):
+    """The consumer's side at one moment.
+
+    Attributes:
+        at_s: the moment, from the beginning.
+        datapoints: how many it had been given.
+        cpu_s: processor time of this process and of all workers.
+        memory_bytes: memory of this process, of all workers, and of what they share.
+    """
+
+    at_s: float
+    datapoints: int
+    cpu_s: float
+    memory_bytes: int
+
+
+class Phase:
+    """A part of an observation, in which nothing was changed.
+
+    Attributes:
+        datapoints: how many the consumer was given.
+        consumer_s: how long it held them.
+        stats: what the pipeline did.
+        idle_cores: how many of the machine's processors had nothing to do.
+    """
+
+    def __init__(self, flow: DataFlow) -> None:
+        self._flow = flow
+        self._before = take(flow)
+        self._idle = _idle_seconds()
+        self.datapoints = 0
+        self.consumer_s = 0.0
+        self.stats: Stats
+        self.idle_cores = 0.0
+
+    def end(self) -> None:
+        """It is over."""
+        self.stats = take(self._flow) - self._before
+        self.idle_cores = (_idle_seconds() - self._idle) / max(self.stats.seconds, 1e-9)
+
+    @property
+    def rate(self) -> float:
+        """Datapoints in a second."""
+        return self.datapoints / self.stats.seconds if self.stats.seconds > 0 else 0.0
+
+
+class Observation:
+    """Read a pipeline for some seconds, pass after pass, and measure each flow of it.
+
+    First come the workers' start and some warm-up, unmeasured. If there is a consumer, the pipeline is then read
+    without it, and after that with it.
+
+    Args:
+        flow: the pipeline. It is not closed.
+        seconds: how long, the warm-up included.
+        consumer_s: how long a consumer holds each datapoint; None: there is no consumer.
+        progress: whether there is a progress bar on stderr, if that is a terminal.
+        trace: whether slices are recorded.
+
+    Attributes:
+        warm: the phase before anything is measured.
+        alone: the phase without a consumer, once it is over.
+        loaded: the phase with one, once it is over.
+        first_s: how long the first datapoint took.
+        latencies_s: how long the datapoints of the last phase took, each.
+        points: the consumer's side over time.
+        interrupted: whether it was stopped before its time (by Ctrl-C).
+        ended: whether the flow had no further pass.
+    """
+
+    def __init__(
+        self,
+        flow: DataFlow,
+        seconds: float,
+        *,
+        consumer_s: float | None = None,
+        progress: bool = True,
+        trace: bool = False,
+    ):
+        self.flow = flow
+        self.seconds = seconds
+        self.consumer_s = consumer_s
+        self.warm: Phase | None = None
+        self.alone: Phase | None = None
+        self.loaded: Phase | None = None
+        self.first_s = math.nan
+        self.latencies_s = array.array("d")
+        self.points: list[Point] = []
+        self.interrupted = False
+        self.ended = False
+        self.slices: Slices | None = Slices() if trace else None
+        self._progress = progress
+        self._datapoints = 0
+        self._began = 0.0
+
+    @property
+    def began_s(self) -> float:
+        """When it began, by `time.perf_counter`."""
+        return self._began
+
+    @property
+    def last(self) -> Phase:
+        """The phase to be judged by: the last one that has something to say.
+
+        Raises:
+            ValueError: there is none, and why.
+        """
+        for phase in (self.loaded, self.alone, self.warm if self.interrupted or self.ended else None):
+            if phase is not None and phase.datapoints >= _LEAST:
+                return phase
+        if not self._datapoints:
+            if self.interrupted:
+                raise ValueError("nothing was measured: it was interrupted before the first datapoint")
+            raise ValueError("nothing to measure: the flow is empty")
+        raise ValueError(
+            f"nothing to measure: the flow gave {self._datapoints} datapoints in {self.seconds:g} s; observe it longer"
+        )
+
+    def run(self) -> None:
+        """Do it. What the pipeline raises passes through; after Ctrl-C there is what was measured until then."""
+        metering.attach(self.flow)
+        try:
+            with contextlib.closing(self._datapoints_of_all_passes()) as datapoints, self._bar() as bar:
+                self._run(datapoints, bar)
+        except KeyboardInterrupt:
+            self.interrupted = True
+            raise
+        finally:
+            for phase in (self.warm, self.alone, self.loaded):
+                if phase is not None and not hasattr(phase, "stats"):
+                    phase.end()
+            self._trace(None)
+            metering.detach(self.flow)
+
+    def _run(self, datapoints: Iterator[Any], bar: Any) -> None:
+        self._began = time.perf_counter()
+        self._trace(self.slices)
+        warmup_s = min(0.2 * self.seconds, 2.0)
+        self.warm = Phase(self.flow)
+        self._read(datapoints, self.warm, bar, self._began + warmup_s, None)
+        self.warm.end()
+        left_s = max(self.seconds - warmup_s, 0.5 * self.seconds)
+        self.alone = Phase(self.flow)
+        share = 1.0 if self.consumer_s is None else 0.4
+        self._read(datapoints, self.alone, bar, time.perf_counter() + share * left_s, None)
+        self.alone.end()
+        if self.consumer_s is not None:
+            self.loaded = Phase(self.flow)
+            self._read(datapoints, self.loaded, bar, time.perf_counter() + (1 - share) * left_s, self.consumer_s)
+            self.loaded.end()
+
+    def _read(self, datapoints: Iterator[Any], phase: Phase, bar: Any, until: float, consumer_s: float | None) -> None:
+        """One phase: until its time is over, but not before there is a datapoint."""
+        now = time.perf_counter
+        latencies = self.latencies_s = array.array("d")
+        asked = looked = now()
+        while asked < until or phase.datapoints < 1:
+            if next(datapoints, self) is self:
+                self.ended = True
+                return
+            came = now()
+            if len(latencies) < _LATENCIES:
+                latencies.append(came - asked)
+            if not self._datapoints:
+                self.first_s = came - self._began
+            self._datapoints += 1
+            phase.datapoints += 1
+            if came - looked > 0.1:
+                looked = came
+                self._look(came)
+                bar.update(min(round(came - self._began, 1), bar.total) - bar.n)
+            if consumer_s:
+                held = now()
+                time.sleep(consumer_s)
+                phase.consumer_s += now() - held
+                if self.slices is not None:
+                    self.slices.add(Slice(-1, "the consumer works", held, now() - held, self._datapoints - 1, 1))
+            asked = now()
+
+    def _look(self, now: float) -> None:
+        stats = take(self.flow)
+        pools = [flow.pool for flow in stats.flows if flow.pool is not None]
+        cpu_s = stats.cpu_s + sum(pool.cpu_s for pool in pools if pool.memory_bytes)
+        memory = stats.memory_bytes + sum(pool.memory_bytes + pool.arena_bytes for pool in pools)
+        self.points.append(Point(now - self._began, self._datapoints, cpu_s, memory))
+
+    def _datapoints_of_all_passes(self) -> Generator[Any, None, None]:
+        while True:
+            empty = True
+            try:
+                for datapoint in self.flow:
+                    empty = False
+                    yield datapoint
+            except ExhaustedSourceError:  # its one pass is over
+                if self._datapoints == 0:
+                    raise
+                return
+            if empty:
+                return
+
+    def _bar(self) -> Any:
+        from .speed import _Bar
+
+        bar: tqdm[Any] = _Bar(
+            total=self.seconds,
+            bar_format="{l_bar}{bar}| {n:.1f} of {total:g} s",
+            leave=False,
+            disable=None if self._progress else True,
+        )
+        return bar
+
+    def _trace(self, slices: Slices | None) -> None:
+        for flow in walk(self.flow):
+            runtime = flow._runtime
+            if runtime.meter is not None:
+                runtime.meter.slices = slices
+            if runtime.counters is not None:
+                runtime.counters.slices = slices
+
+
+def check_flow(flow: Any) -> DataFlow:
+    """``flow``, if it is one.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not isinstance(flow, DataFlow):
+        raise TypeError(f"expected a DataFlow, got {type(flow).__name__}: {flow!r:.60}")
+    return flow
+
+
+def check_length_s(name: str, value: Any) -> float:
+    """``value`` as a positive, finite number of seconds.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is not positive, or not finite.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number, got {type(value).__name__}: {value!r:.60}")
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} must be positive and finite, got {value}")
+    return float(value)
+
+
+def _idle_seconds() -> float:
+    """How long the machine's processors had nothing to do, all together, since it was started."""
+    try:
+        fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()
+        return int(fields[4]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, IndexError, ValueError):
+        return 0.0

@@ -1,0 +1,120 @@
+"""How figures are shown to people: units, and tables for the terminal."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from .explain import Verdict
+    from .stats import FlowStats, Stats
+
+__all__ = ["as_text", "bytes_text", "percent", "rate_text", "seconds_text", "stats_table", "verdict_view"]
+
+
+def as_text(table: Table) -> str:
+    """A table as plain text."""
+    file = io.StringIO()
+    Console(file=file, width=130).print(table)
+    return file.getvalue().rstrip("\n")
+
+
+def rate_text(per_s: float) -> str:
+    """A rate with three digits, at least: ``1,340/s``, ``2.71/s``.
+
+    Example:
+        >>> rate_text(1339.8), rate_text(2.714), rate_text(4.1e6)
+        ('1,340/s', '2.71/s', '4.1 M/s')
+    """
+    if per_s >= 1e6:
+        return f"{per_s / 1e6:.3g} M/s"
+    return f"{per_s:,.0f}/s" if per_s >= 100 else f"{per_s:.3g}/s"
+
+
+def seconds_text(seconds: float) -> str:
+    """A time in the unit that suits it.
+
+    Example:
+        >>> seconds_text(2.5), seconds_text(0.0123), seconds_text(0.0000042)
+        ('2.5 s', '12.3 ms', '4.2 µs')
+    """
+    if seconds >= 1:
+        return f"{seconds:.3g} s"
+    return f"{seconds * 1e3:.3g} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.3g} µs"
+
+
+def bytes_text(count: float) -> str:
+    """A size in the unit that suits it.
+
+    Example:
+        >>> bytes_text(512), bytes_text(150_528), bytes_text(5.5e9)
+        ('512 B', '151 kB', '5.5 GB')
+    """
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            break
+        count /= 1000
+    return f"{count:.3g} {unit}" if count < 1000 else f"{count:,.0f} {unit}"
+
+
+def percent(part: float) -> str:
+    """A fraction in percent; the last one only if it is all."""
+    return f"{min(part, 0.994) * 100:.0f} %" if part < 0.9995 else "100 %"
+
+
+def stats_table(stats: Stats) -> Table:
+    """One line for each flow, the consumer's end first."""
+    table = Table(
+        title=f"in {seconds_text(stats.seconds)}", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
+    table.add_column("flow", overflow="fold")
+    for name in ("datapoints", "rate", "own\ntime", "workers", "busy", "waited\nfor", "in\nflight", "memory"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for flow in reversed(stats.flows):
+        table.add_row(*_line(stats, flow))
+    if any(flow.here and flow.seconds is None and flow.pool is None for flow in stats.flows):
+        table.caption = "flows without workers are measured only by explain and watch"
+        table.caption_justify = "left"
+    return table
+
+
+def _line(stats: Stats, flow: FlowStats) -> list[str]:
+    pool, own_s = flow.pool, stats.own_s(flow)
+    count = flow.datapoints if flow.datapoints is not None else (pool.delivered if pool is not None else None)
+    line = [
+        flow.name if flow.here else f"{flow.name} (in copies)",
+        "-" if count is None else f"{count:,}",
+        "-" if count is None or not stats.seconds else rate_text(count / stats.seconds),
+        "-" if own_s is None else percent(own_s / max(stats.seconds, 1e-9)),
+    ]
+    if pool is None:
+        return line
+    return [
+        *line,
+        str(pool.workers),
+        percent(pool.busy),
+        percent(pool.waiting),
+        f"{pool.in_flight:,}",
+        bytes_text(pool.memory_bytes + pool.arena_bytes),
+    ]
+
+
+def verdict_view(verdict: Verdict) -> RenderableType:
+    """The sentence, where the thread's time went, and the table of all flows."""
+    parts = Table(title="the consumer's thread", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    parts.add_column("what it does", overflow="fold")
+    parts.add_column("time", justify="right", no_wrap=True)
+    parts.add_column("", no_wrap=True)
+    for part in verdict.parts:
+        what = f"wait for the workers of {part.name}" if part.kind == "wait" else f"{part.name}: {part.kind}"
+        parts.add_row(what, percent(part.fraction), "█" * round(20 * min(part.fraction, 1.0)))
+    sentence = Text(verdict.text, style="bold")
+    note = [Text(f"({verdict.note})")] if verdict.note else []
+    return Group(sentence, *note, Text(), parts, Text(), stats_table(verdict.stats))
