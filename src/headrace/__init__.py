@@ -26,6 +26,7 @@ from .observe.audit import audit
 from .observe.explain import Verdict, explain
 from .observe.speed import SpeedResult, TestDataSpeed
 from .observe.stats import Stats
+from .observe.tune import TuneResult, TuneRow, tune
 from .parallel.mappers import (
     MultiProcessMapAndBatchData,
     MultiProcessMapAndBatchDataZMQ,
@@ -115,8 +116,11 @@ __all__ = [
     "SpeedResult",
     "Stats",
     "TestDataSpeed",
+    "TuneResult",
+    "TuneRow",
     "Verdict",
     "explain",
+    "tune",
     # randomness
     "WorkerInfo",
     "seed",

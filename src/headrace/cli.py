@@ -18,10 +18,11 @@ from ._version import __version__
 from .commands.bench import bench
 from .commands.explain import explain
 from .commands.targets import INTERRUPTED, Refusal
+from .commands.tune import tune
 
 __all__ = ["main"]
 
-COMMANDS = (bench, explain)
+COMMANDS = (bench, explain, tune)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     from .explain import Verdict
     from .stats import FlowStats, Stats
+    from .tune import TuneResult
 
-__all__ = ["as_text", "bytes_text", "percent", "rate_text", "seconds_text", "stats_table", "verdict_view"]
+__all__ = ["as_text", "bytes_text", "percent", "rate_text", "seconds_text", "stats_table", "tune_table", "verdict_view"]
 
 
 def as_text(table: Table) -> str:
@@ -118,3 +119,26 @@ def verdict_view(verdict: Verdict) -> RenderableType:
     sentence = Text(verdict.text, style="bold")
     note = [Text(f"({verdict.note})")] if verdict.note else []
     return Group(sentence, *note, Text(), parts, Text(), stats_table(verdict.stats))
+
+
+def tune_table(result: TuneResult) -> Table:
+    """One line for each way that was tried, the fastest first."""
+    table = Table(title=f"take: {result.code}", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("", no_wrap=True)
+    table.add_column("pattern", no_wrap=True)
+    for name in ("workers", "buffer", "datapoints/s", "CPU for\none", "memory", "first"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("")
+    for row in result.rows:
+        figures = ["-"] * 4
+        if row.ran:
+            figures = [
+                rate_text(row.datapoints_per_s).removesuffix("/s"),
+                seconds_text(row.cpu_s),
+                bytes_text(row.memory_bytes),
+                seconds_text(row.first_s),
+            ]
+        buffer = str(row.arguments.get("buffer_size", ""))
+        mark = "→" if row is result.best else ""
+        table.add_row(mark, row.pattern, str(row.workers or ""), buffer, *figures, row.note)
+    return table
