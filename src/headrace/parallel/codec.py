@@ -238,16 +238,17 @@ class Encoder:
         return raw.readonly or raw.nbytes < LARGE_BYTES or self._place(np.frombuffer(raw, np.uint8)) is None
 
     def _reduce_array(self, array: Array) -> Any:
-        if array.nbytes >= LARGE_BYTES and not array.dtype.hasobject:
-            memory = self._place(array)
-            if memory is not None:
-                self._placed = True
-                buffer = pickle.PickleBuffer(memory)  # type: ignore[arg-type]
-                return _on_block, (buffer, _short(array.dtype), array.shape, _order(array))
-        if array.dtype.hasobject:
+        dtype = array.dtype
+        if dtype.hasobject:
             return array.__reduce_ex__(5)
-        # In the bytes. (numpy's own way takes twice as long, and keeps read-only arrays read-only.)
-        return _on_block, (bytearray(array.tobytes(_order(array))), _short(array.dtype), array.shape, _order(array))
+        memory = self._place(array) if array.nbytes >= LARGE_BYTES else None
+        if memory is not None:
+            self._placed = True
+            buffer: Any = pickle.PickleBuffer(memory)  # type: ignore[arg-type]
+        else:  # In the bytes. (numpy's own way takes twice as long, and keeps read-only arrays read-only.)
+            buffer = bytearray(array.tobytes("A"))
+        short = _SHORT.get(id(dtype)) or _short(dtype)
+        return _on_block, (buffer, short, array.shape, "F") if array.flags.fnc else (buffer, short, array.shape)
 
     def _reduce_blob(self, blob: _Blob) -> Any:
         memory = self._place(np.frombuffer(blob.data, np.uint8))
@@ -378,9 +379,13 @@ def _short(dtype: np.dtype[Any]) -> str | np.dtype[Any]:
     return dtype.str if plain and dtype.subdtype is None else dtype
 
 
-def _on_block(memory: Any, dtype: str | np.dtype[Any], shape: tuple[int, ...], order: Any) -> Array:
+_SHORT = {id(dtype): dtype.str for dtype in map(np.dtype, "?bBhHiIlLqQefdgFDG")}  # they exist once, and for ever
+_PLAIN: dict[Any, np.dtype[Any]] = {short: np.dtype(short) for short in _SHORT.values()}
+
+
+def _on_block(memory: Any, dtype: str | np.dtype[Any], shape: tuple[int, ...], order: Any = "C") -> Array:
     """An array on a block (or on any other memory)."""
-    return np.ndarray(shape, dtype, buffer=memory, order=order)
+    return np.ndarray(shape, _PLAIN.get(dtype, dtype), memory, 0, None, order)
 
 
 # Names of functions are looked up anew for each pickle, except for these: numbers from the range for private use.
