@@ -95,6 +95,7 @@ class Conversation:
                     raise DataFlowTerminated(f"{self._name} was closed while it was being iterated")
                 self._fill()
                 self._stands()
+                self._resize()
                 task = self._ledger.next_ready()
                 if task is not None:
                     began = time.perf_counter()
@@ -278,6 +279,24 @@ class Conversation:
         self._counters.stands(
             time.perf_counter(), ledger.in_flight, ledger.done_items, ledger.done_bytes, self._pool.size
         )
+
+    def _resize(self) -> None:
+        """Have as many workers as it takes, if that is ours to decide. The ledger does not care who does its rows."""
+        autosize = self._pool.autosize
+        if autosize is None:
+            return
+        if not all(worker.ready and not worker.retired for worker in self._pool.workers.values()):
+            autosize.rests()
+            return
+        wish = autosize.wish(time.perf_counter(), self._pool.size)
+        if wish == self._pool.size:
+            return
+        logger.info("%s: %d workers instead of %d", self._name, wish, self._pool.size)
+        while self._pool.size < wish:
+            self._greet(self._pool.grow())
+        while self._pool.size > wish:
+            self._pool.shrink()
+        self._pace.resize(wish)
 
     def _note(self, name: str, began_s: float, seconds: float, task: Task | None = None) -> None:
         """Something that this process did, for a trace."""

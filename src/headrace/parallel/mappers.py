@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, Literal
 
 from .._checks import check_count, known_length
 from .._deprecation import renamed
 from ..flow import as_flow
 from ..mapping import MapFunction
+from ..observe.machine import available_cores
 from ..seeding import check_seed
 from ..state import State
+from .autosize import AutoSize
 from .distribute import BatchConversation, MapConversation
 from .faces import Default, ParallelFlow, check_choice, check_seconds, check_start_method, process_pool, thread_pool
 from .pace import Pace
@@ -27,6 +29,23 @@ __all__ = [
 ]
 
 BUFFER_SIZE = Default(200)
+AUTO: Literal["auto"] = "auto"
+
+_MOST_PROCESSES, _MOST_THREADS = 32, 64
+"""The most workers that ``"auto"`` makes, unless there are more processors."""
+
+
+def check_workers(name: str, value: Any) -> tuple[int, bool]:
+    """How many workers there are at first, and whether that may change.
+
+    Raises:
+        TypeError: ``value`` is neither an integer nor ``"auto"``.
+        ValueError: it is too small, or another text.
+    """
+    if isinstance(value, str):
+        check_choice(name, value, (AUTO,))
+        return AutoSize.first(), True
+    return check_count(name, value), False
 
 
 class _Mapper(ParallelFlow):
@@ -51,7 +70,7 @@ class _Mapper(ParallelFlow):
         seed: int | None,
     ):
         self.ds = as_flow(ds)
-        self._workers = check_count(*workers)
+        self._workers, self._auto = check_workers(*workers)
         self._function = MapFunction(map_func)  # type: ignore[arg-type]  # None is refused there
         self.map_func = map_func
         self._elastic = isinstance(buffer_size, Default)
@@ -86,6 +105,15 @@ class _Mapper(ParallelFlow):
             limit_bytes=self.buffer_bytes,
             single=self.item_timeout_s is not None,
         )
+
+    def _pool(self) -> Pool:
+        pool = super()._pool()
+        if self._auto and pool.autosize is None:
+            most = _MOST_THREADS if isinstance(self, MultiThreadMapData) else _MOST_PROCESSES
+            pool.autosize = AutoSize(pool.counters, max(most, available_cores()))
+        if self._auto:
+            self._workers = pool.size
+        return pool
 
     def _how(self, state: State) -> dict[str, Any]:
         """The arguments of `MapConversation` that all mappers give."""
@@ -133,7 +161,9 @@ class MultiProcessMapDataZMQ(_Mapper):
 
     Args:
         ds: the input flow, or any iterable.
-        num_proc: number of worker processes, at least 1.
+        num_proc: number of worker processes, at least 1; or ``"auto"``: as many as it takes that the consumer need not
+            wait, found out while it runs, and changed as the work changes. Functions that compute get no more than
+            there are processors (as cgroup and affinity allow), functions that wait get up to 32.
         map_func: called as ``map_func(dp)``; or with the components, as ``map_func(*dp)``, if it requires two or more
             positional parameters (``**dp`` for a dict); with ``rng=...``, a `numpy.random.Generator` of the
             datapoint's own, if it has that keyword-only parameter. ``None`` discards the datapoint. Lambdas, closures
@@ -179,7 +209,7 @@ class MultiProcessMapDataZMQ(_Mapper):
     def __init__(
         self,
         ds: Any,
-        num_proc: int | None = None,
+        num_proc: int | Literal["auto"] | None = None,
         map_func: Callable[..., Any] | None = None,
         *,
         buffer_size: int = BUFFER_SIZE,
@@ -195,7 +225,7 @@ class MultiProcessMapDataZMQ(_Mapper):
         start_method: str | None = None,
     ):
         super().__init__(ds, ("num_proc", num_proc), map_func, buffer_size, strict, ordered, on_error, max_errors, seed)
-        self.num_proc = self._workers
+        self.num_proc = AUTO if self._auto else self._workers
         self.start_method = check_start_method(start_method)
         self._limits(item_timeout_s, max_items_per_worker, buffer_bytes, max_retries)
 
@@ -215,7 +245,7 @@ class MultiThreadMapData(_Mapper):
 
     Args:
         ds: the input flow, or any iterable.
-        num_thread: number of threads, at least 1.
+        num_thread: number of threads, at least 1; or ``"auto"``, see `MultiProcessMapDataZMQ` (up to 64).
         map_func: see `MultiProcessMapDataZMQ`. List and dict datapoints are copied first (not deeply).
         buffer_size: see `MultiProcessMapDataZMQ`.
         strict: see `MultiProcessMapDataZMQ`.
@@ -242,7 +272,7 @@ class MultiThreadMapData(_Mapper):
     def __init__(
         self,
         ds: Any,
-        num_thread: int | None = None,
+        num_thread: int | Literal["auto"] | None = None,
         map_func: Callable[..., Any] | None = None,
         *,
         buffer_size: int = BUFFER_SIZE,
@@ -255,7 +285,7 @@ class MultiThreadMapData(_Mapper):
         super().__init__(
             ds, ("num_thread", num_thread), map_func, buffer_size, strict, ordered, on_error, max_errors, seed
         )
-        self.num_thread = self._workers
+        self.num_thread = AUTO if self._auto else self._workers
 
     def _make_pool(self) -> Pool:
         return thread_pool(MapProgram(self._function, in_process=False), self._workers)
@@ -269,7 +299,7 @@ class MultiProcessMapAndBatchDataZMQ(_Mapper):
 
     Args:
         ds: the input flow, or any iterable.
-        num_proc: number of worker processes, at least 1.
+        num_proc: see `MultiProcessMapDataZMQ`.
         map_func: see `MultiProcessMapDataZMQ`.
         batch_size: datapoints in a batch, at least 1.
         buffer_size: the most datapoints between the input and the consumer, at least one batch; default: three batches
@@ -306,7 +336,7 @@ class MultiProcessMapAndBatchDataZMQ(_Mapper):
     def __init__(
         self,
         ds: Any,
-        num_proc: int,
+        num_proc: int | Literal["auto"],
         map_func: Callable[..., Any],
         batch_size: int,
         buffer_size: int | None = None,
@@ -324,9 +354,11 @@ class MultiProcessMapAndBatchDataZMQ(_Mapper):
         start_method: str | None = None,
     ):
         self.batch_size = check_count("batch_size", batch_size)
-        size = 3 * self.batch_size * check_count("num_proc", num_proc) if buffer_size is None else buffer_size
+        workers, auto = check_workers("num_proc", num_proc)
+        workers = max(workers, available_cores()) if auto else workers
+        size = 3 * self.batch_size * workers if buffer_size is None else buffer_size
         super().__init__(ds, ("num_proc", num_proc), map_func, size, strict, ordered, on_error, max_errors, seed)
-        self.num_proc = self._workers
+        self.num_proc = AUTO if self._auto else self._workers
         self.remainder = check_choice("remainder", remainder, (True, False))
         self.start_method = check_start_method(start_method)
         self._limits(item_timeout_s, max_items_per_worker, buffer_bytes, max_retries)

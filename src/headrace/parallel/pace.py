@@ -54,6 +54,10 @@ class Pace:
         self._away_s = 0.0
         self._size = 1
 
+    def resize(self, workers: int) -> None:
+        """There are more workers now, or fewer."""
+        self._workers = workers
+
     def worked(self, items: int, busy_s: float, nbytes: int) -> None:
         """A task of ``items`` datapoints has come back, with ``nbytes`` of results."""
         item_s, item_bytes = busy_s / items, nbytes / items

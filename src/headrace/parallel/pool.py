@@ -20,6 +20,7 @@ import time
 from typing import Any
 
 from ..observe.counters import Counters
+from .autosize import AutoSize
 from .executors.base import Executor, Handle
 from .ledger import Task
 from .messages import Message, Ping, Ready, Stop, Work
@@ -79,6 +80,7 @@ class Pool:
     def __init__(self, executor: Executor, transport: Transport, program: Program, size: int):
         self.closed = False
         self.counters = Counters()
+        self.autosize: AutoSize | None = None
         self.stream = 0
         self.workers: dict[int, Worker] = {}
         self._executor = executor
@@ -181,6 +183,19 @@ class Pool:
         """Give a worker no more; another one takes its slot, and is returned. See `dismiss`."""
         worker.retired = True
         return self.start(worker.slot)
+
+    def grow(self) -> Worker:
+        """Start one more worker."""
+        taken = {worker.slot for worker in self.workers.values()}
+        return self.start(next(slot for slot in itertools.count() if slot not in taken))
+
+    def shrink(self) -> None:
+        """Give the worker that holds least no more; it leaves when it has answered for what it holds."""
+        staying = [worker for worker in self.workers.values() if not worker.retired]
+        worker = min(staying, key=lambda w: len(w.tasks))
+        worker.retired = True
+        if not worker.tasks:
+            self.dismiss(worker)
 
     def dismiss(self, worker: Worker) -> None:
         """Have a retired worker leave, now that all its words have been received: what is under way dies with it."""
