@@ -16,13 +16,14 @@ from collections.abc import Sequence
 
 from ._version import __version__
 from .commands.bench import bench
+from .commands.doctor import doctor
 from .commands.explain import explain
 from .commands.targets import INTERRUPTED, Refusal
 from .commands.tune import tune
 
 __all__ = ["main"]
 
-COMMANDS = (bench, explain, tune)
+COMMANDS = (bench, explain, tune, doctor)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

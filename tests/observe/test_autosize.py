@@ -13,7 +13,7 @@ from headrace.observe.counters import Counters, Spent
 from headrace.observe.machine import available_cores
 from headrace.parallel.autosize import AutoSize
 
-WAITS, QUICK = 900, 1500  # datapoints that wait, and datapoints after them that do not
+WAITS, QUICK = 600, 900  # datapoints that wait, and datapoints after them that do not
 
 
 def waits_at_first(number: int) -> int:
@@ -36,7 +36,6 @@ def test_it_grows_and_shrinks_without_losing_repeating_or_reordering(mapper) -> 
         assert max(sizes[:WAITS]) >= 4
         assert sizes[-1] < max(sizes)
         assert flow.stats().flows[-1].pool.replaced == 0
-        assert list(flow) == got, "the next pass goes on with the pool as it is"
 
 
 def test_workers_that_are_killed_while_it_grows_cost_nothing() -> None:
@@ -125,5 +124,5 @@ def test_a_balance_is_left_alone() -> None:
 )
 def test_other_numbers_are_refused(value, error) -> None:
     for mapper in (hr.MultiProcessMapData, hr.MultiThreadMapData):
-        with pytest.raises(error, match="num_proc|num_thread"):
+        with pytest.raises(error, match=r"num_(proc|thread) must be"):
             mapper([1], value, len)

@@ -33,6 +33,7 @@ from typing import Any, NoReturn
 
 from ..pickling import PassedFd, dumps_program
 from ..programs import Program
+from ..threads import limit_loaded, limited
 from ..transports.base import Address
 from ..worker import work
 
@@ -173,6 +174,8 @@ class ProcessExecutor:
             with _ctrl_c_held_back():
                 pid = os.fork()
                 if pid == 0:
+                    limit_loaded()
+                    os.environ.update(limited(os.environ))
                     # Duplicates, because objects of the parent that die here close the originals.
                     fds = [os.dup(fd) for fd in address.fds()]
                     stack_fd = os.dup(stack_fd)
@@ -194,7 +197,7 @@ class _Luggage:
         self.address = address
         self.parent = _this_parent()
         self.directory = os.getcwd()
-        self.environment = dict(os.environ)
+        self.environment = limited(os.environ)
         self.path = sys.path
         self.argv = sys.argv
 
@@ -310,7 +313,9 @@ def _empty_stdin() -> None:
 def _spawn(fds: list[int], stack_fd: int) -> ProcessHandle:
     command = f"from headrace.parallel.executors.process import _arrive; _arrive({fds}, None)"
     with _ctrl_c_held_back():
-        process = subprocess.Popen(_interpreter(command), pass_fds=fds, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            _interpreter(command), pass_fds=fds, stdin=subprocess.DEVNULL, env=limited(os.environ)
+        )
 
     def reap() -> int | None:
         code = process.wait()
@@ -344,7 +349,7 @@ class _Zygote:
         )
         with _ctrl_c_held_back():
             self._process = subprocess.Popen(
-                _interpreter(command), pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
+                _interpreter(command), pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=limited(os.environ)
             )
         theirs.close()
 
