@@ -11,6 +11,7 @@ from .errors import (
     DataFlowTerminated,
     EmptySourceError,
     ExhaustedSourceError,
+    FormatError,
     ItemTimeoutError,
     NoLengthError,
     NotReentrantError,
@@ -64,6 +65,7 @@ from .stages.print import PrintData
 from .stages.repeat import RepeatedData
 from .stages.repeat_point import RepeatedDataPoint
 from .stages.select import SelectComponent
+from .stages.shard import Shard
 
 __all__ = [
     # flows
@@ -96,6 +98,8 @@ __all__ = [
     "JoinData",
     "RandomChooseData",
     "RandomMixData",
+    # give each process its part
+    "Shard",
     # distribute tasks to workers
     "MultiProcessMapAndBatchData",
     "MultiProcessMapAndBatchDataZMQ",
@@ -132,6 +136,7 @@ __all__ = [
     "DataFlowTerminated",
     "EmptySourceError",
     "ExhaustedSourceError",
+    "FormatError",
     "ItemTimeoutError",
     "NoLengthError",
     "NotReentrantError",

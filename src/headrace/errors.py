@@ -14,6 +14,7 @@
          ├─ WorkerDied              a worker process was killed or left unasked (a RuntimeError)
          ├─ ItemTimeoutError        a datapoint took longer than item_timeout_s (a TimeoutError)
          ├─ TooManyErrors           more bad datapoints than max_errors (a RuntimeError)
+         ├─ FormatError             a file that is damaged, or not what it should be (a ValueError)
          ├─ AuditError              a datapoint was lost or doubled (a RuntimeError)
          └─ StateError              a saved state that does not fit (a ValueError)
     BaseException
@@ -32,6 +33,7 @@ __all__ = [
     "DataFlowTerminated",
     "EmptySourceError",
     "ExhaustedSourceError",
+    "FormatError",
     "ItemTimeoutError",
     "NoLengthError",
     "NotReentrantError",
@@ -96,6 +98,13 @@ class TooManyErrors(DataFlowError, RuntimeError):
 
 class AuditError(DataFlowError, RuntimeError):
     """A parallel stage lost or doubled a datapoint."""
+
+
+class FormatError(DataFlowError, ValueError):
+    """A file is damaged, of another format or version, or holds what may not be loaded.
+
+    The message begins with the file and, where there is one, the offset in bytes or the name of the record.
+    """
 
 
 class StateError(DataFlowError, ValueError):

@@ -156,6 +156,13 @@ class DataFlow:
     """Whether shares of the inputs give shares of this flow. Under a runner with ``shard=True`` a share is taken by the
     first flow, from the top, for which this does not hold: a source, or a flow that may do anything."""
 
+    takes_share: bool = False
+    """Whether ``run`` itself gives only the share `State.share`, so that the rest need not be read. A subclass with a
+    ``run`` or ``__iter__`` of its own has to say so again."""
+
+    rank: int | None = None
+    """For a flow that gives each process of a training job its own data: the number of this process. See `Shard`."""
+
     _audit: Audit | None = None  # where a parallel flow keeps books, see `audit`
     _seed: int | None = None
     _reads: Callable[[Any], Iterable[Any]] | None = None  # the user's own __iter__, where there is one
@@ -176,6 +183,8 @@ class DataFlow:
         elif "run" in own:
             cls._reads = None
             cls.__iter__ = DataFlow.__iter__  # type: ignore[method-assign]
+        if "takes_share" not in own and (reads is not None or "run" in own):
+            cls.takes_share = False
         if "reset_state" in own:
             cls.reset_state = _once_per_process(own["reset_state"])  # type: ignore
 
@@ -367,7 +376,11 @@ class DataFlow:
     def _bare_state(self, inputs: list[Input]) -> State:
         runtime = self._runtime
         assert runtime.place is not None
-        return State(runtime.place, max(runtime.passes - 1, 0), runtime.kept, inputs)
+        return State(runtime.place, max(runtime.passes - 1, 0), runtime.kept, inputs)  # the share is taken outside
+
+    def _share_below(self, share: tuple[int, int]) -> tuple[int, int]:
+        """Which share the inputs have to give, so that this flow gives ``share``."""
+        return share if self.elementwise else (0, 1)
 
     def _begin(self, node: Node | None = None) -> tuple[Generator[Any, None, None], State]:
         """Begin a pass (or go on with the restored one); the flow has its place already."""
@@ -391,7 +404,7 @@ class DataFlow:
             running = self._replay(state, self._reads)
         else:
             running = self.run(*_sources(state.inputs), state)
-        if state.place.share[1] > 1 and not self.elementwise:
+        if state.place.share[1] > 1 and not self.elementwise and not self.takes_share:
             running = _take_share(running, state)
         if runtime.meter is not None:
             running = runtime.meter.measured(running)
@@ -412,6 +425,8 @@ class DataFlow:
         pass_index = saved["pass"] if saved is not None else runtime.passes
         runtime.passes = max(runtime.passes, pass_index + 1)
         state = State(runtime.place, pass_index, runtime.kept, inputs)
+        if self.takes_share:
+            state.share = runtime.place.share
         if node is not None and saved is not None:
             state.restore(saved)
             state.inputs_at_begin = node.get("begin")
@@ -619,22 +634,28 @@ def _assign_places(root: DataFlow) -> None:
     if runtime.rooted is not None:
         seed, copy, share = runtime.rooted
     else:
-        if runtime.entropy is None:
-            runtime.entropy = fresh_entropy()
+        if runtime.entropy is None:  # the processes of a training job have to agree on it
+            runtime.entropy = fresh_entropy() if not _ranks(root) else 0
         # A seed that was set wins over OS entropy; of a set seed and a loaded state, the later one wins.
         chosen = global_seed(since=runtime.loaded)
         seed = runtime.entropy if chosen is None else chosen
         if runtime.place is not None and _is_live(runtime):
             seed = runtime.place.seed
     numbers = {id(f): n for n, f in enumerate(_read_here(root))}
+    ranked = bool(_ranks(root))
 
     def assign(flow: DataFlow, seed: int, share: tuple[int, int]) -> None:
         seed = flow._seed if flow._seed is not None else seed
-        flow._runtime.place = Place(seed, numbers[id(flow)], copy, share)
+        flow._runtime.place = Place(seed, numbers[id(flow)], copy, share, _ranks(flow, above=True) if ranked else ())
         for child in flow.inputs:
-            assign(child, seed, share if flow.elementwise else (0, 1))
+            assign(child, seed, flow._share_below(share))
 
     assign(root, seed, share)
+
+
+def _ranks(flow: DataFlow, *, above: bool = False) -> tuple[int, ...]:
+    """The ranks of the flows in a pipeline that have one; ``above``: without the flow itself."""
+    return tuple(f.rank for f in walk(flow) if f.rank is not None and not (above and f is flow))
 
 
 def _restore(flows: Sequence[DataFlow], nodes: Sequence[Node]) -> None:

@@ -18,6 +18,8 @@ import numpy as np
 
 __all__ = ["Place", "WorkerInfo", "item_generator", "seed", "seed_globals", "worker_info"]
 
+_RANKED = 2**32 - 1  # no copy, flow or pass has this number, so keys with and without ranks differ
+
 _global_seed: int | None = None
 _seeds_set = 0
 
@@ -81,12 +83,15 @@ class Place:
         number: post-order number of the flow in its pipeline (the first source is 0).
         copy: the path of runner copies this flow lives in, outermost first; empty outside of runners.
         share: which share of the data this flow has to give, and of how many: see `DataFlow.elementwise`.
+        ranks: for a flow that reads from a `Shard`: the rank of this process. What is below a `Shard` has the same
+            random numbers in all processes, what is above has others in each.
     """
 
     seed: int
     number: int
     copy: tuple[int, ...] = ()
     share: tuple[int, int] = (0, 1)
+    ranks: tuple[int, ...] = ()
 
     def index_of(self, turn: int) -> int:
         """The index in the whole pass of the datapoint that is number ``turn`` of this share."""
@@ -95,7 +100,8 @@ class Place:
 
     def sequence(self, *key: int) -> np.random.SeedSequence:
         """The seed sequence for a point inside this flow, for example ``(pass_index,)``."""
-        return np.random.SeedSequence(self.seed, spawn_key=(*self.copy, len(self.copy), self.number, *key))
+        ranks = (*self.ranks, _RANKED) if self.ranks else ()
+        return np.random.SeedSequence(self.seed, spawn_key=(*ranks, *self.copy, len(self.copy), self.number, *key))
 
     def generator(self, *key: int) -> np.random.Generator:
         """A generator for a point inside this flow."""

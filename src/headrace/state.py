@@ -42,6 +42,7 @@ class State(dict[str, Any]):
         kept: a dict that outlives the pass (it belongs to the flow); only for flows with ``keeps = True``.
         inputs: the running inputs, one `Input` for each of ``flow.inputs``.
         restored: whether this pass goes on from a saved state.
+        share: for a flow with ``takes_share = True``: which share it has to give, and of how many.
         running: the generator of this pass.
         inputs_at_begin: for user code, which is resumed by running it again: what it began from.
     """
@@ -53,6 +54,7 @@ class State(dict[str, Any]):
         self.kept = kept
         self.inputs = inputs
         self.restored = False
+        self.share = (0, 1)
         self.turn = 0  # datapoints seen by a flow that takes a share
         self.running: weakref.ref[Generator[Any, None, None]] | None = None
         self.inputs_at_begin: list[Node] | None = None
