@@ -23,6 +23,11 @@ from .errors import (
     WorkerError,
 )
 from .flow import DataFlow, ProxyDataFlow, RNGDataFlow, walk
+from .formats.jsonl import JSONLinesData, JSONLinesSerializer
+from .formats.lmdb import CaffeLMDB, LMDBData, LMDBDataDecoder, LMDBSerializer
+from .formats.npy import NpyData, NpySerializer
+from .formats.tar import WebDatasetData, WebDatasetSerializer
+from .formats.tfrecord import TFRecordData, TFRecordSerializer
 from .observe.audit import audit
 from .observe.explain import Verdict, explain
 from .observe.speed import SpeedResult, TestDataSpeed
@@ -80,6 +85,19 @@ __all__ = [
     "DataFromQueue",
     "FakeData",
     "SharedList",
+    # files
+    "CaffeLMDB",
+    "JSONLinesData",
+    "JSONLinesSerializer",
+    "LMDBData",
+    "LMDBDataDecoder",
+    "LMDBSerializer",
+    "NpyData",
+    "NpySerializer",
+    "TFRecordData",
+    "TFRecordSerializer",
+    "WebDatasetData",
+    "WebDatasetSerializer",
     # change each datapoint
     "MapData",
     "MapDataComponent",

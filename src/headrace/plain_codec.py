@@ -1,10 +1,10 @@
-"""Datapoints as bytes, in a form in which no code can travel.
+r"""Datapoints as bytes, in a form in which no code can travel.
 
 What can be written: None, bool, int, float, complex, str, bytes, list, tuple, dict (with keys of these), numpy arrays
 and scalars of any dtype without objects. Nothing else can come out either, whoever made the bytes. A *record* begins
 with eight bytes::
 
-    magic "\\x93HR"  version (1 byte)  CRC-32 of the rest (4 bytes, little-endian)  value
+    magic "\x93HR"  version (1 byte)  CRC-32 of the rest (4 bytes, little-endian)  value
 
 A value is one byte that tells its kind, and its content; numbers are little-endian, lengths are 8 bytes:
 

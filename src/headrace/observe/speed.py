@@ -5,15 +5,14 @@ from __future__ import annotations
 import array
 import dataclasses
 import math
-import threading
 import time
 from collections.abc import Generator
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from .._checks import check_count
+from .._progress import Bar
 from ..flow import DataFlow, ProxyDataFlow
 from ..state import State
 
@@ -172,7 +171,7 @@ class Measurement:
         now = time.perf_counter
         latencies, nbytes, read, warming = self._latencies, 0, 0, self.warmup > 0
         total = None if self._size is None else self.warmup + self._size
-        with _Bar(total=total, unit="dp", leave=False, disable=None if self._quiet else False) as bar:
+        with Bar(total=total, unit="dp", leave=False, disable=None if self._quiet else False) as bar:
             shown = begin = last = arrived = now()
             try:
                 for read, dp in enumerate(self._flow, 1):
@@ -233,13 +232,6 @@ class Measurement:
             max_ms=slowest,
             complete=not self._ended,
         )
-
-
-class _Bar(tqdm):  # type: ignore[misc]
-    monitor_interval: ClassVar[int] = 0  # tqdm's monitor is a thread
-
-
-_Bar.set_lock(threading.RLock())  # tqdm's own is one of multiprocessing too, for bars of several processes
 
 
 def count_bytes(value: Any) -> int:

@@ -1,0 +1,129 @@
+"""JSON lines: one JSON value in each line (https://jsonlines.org)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..parallel.policy import OnErrorChoice
+from .files import AppendedFile, File, FilesReader, Index
+from .writing import PathLike, save
+
+__all__ = ["JSONLinesData", "JSONLinesSerializer"]
+
+_BLOCK_BYTES = 1 << 20
+
+
+class JSONLinesData(FilesReader):
+    """The lines of JSON lines files, parsed. Empty lines do not count.
+
+    Args:
+        paths: a file, a pattern such as ``"train-*.jsonl"``, or a list of these.
+        shuffle: whether each pass is in another order: that of the files, and within each file that of the lines.
+        on_error: see `LMDBData`.
+        max_errors: see `LMDBData`.
+
+    Order and integrity: each line once per pass, in the order of the files unless shuffled. When it is opened, the
+    files are searched for line ends once; then it has a length, and resumes in O(1).
+
+    Raises:
+        TypeError, ValueError, FileNotFoundError: at construction, a bad argument or path.
+        FormatError: a line is no JSON; names file and offset.
+
+    Example:
+        >>> import headrace as hr, tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = f"{folder.name}/lines.jsonl"
+        >>> hr.JSONLinesSerializer.save(hr.DataFromList([{"a": 1}, [2]], shuffle=False), path, progress=False)
+        2
+        >>> list(hr.JSONLinesData(path))
+        [{'a': 1}, [2]]
+        >>> folder.cleanup()
+    """
+
+    def __init__(
+        self,
+        paths: PathLike | Iterable[PathLike],
+        shuffle: bool = False,
+        on_error: OnErrorChoice = "raise",
+        max_errors: int | float | None = None,
+    ):
+        super().__init__(paths, shuffle, on_error, max_errors)
+
+    def _scan(self, file: File, damage: list[Exception]) -> Index:
+        newlines = [np.array([-1], np.int64)]
+        for at in range(0, file.size, _BLOCK_BYTES):
+            block = np.frombuffer(file.read(at, min(_BLOCK_BYTES, file.size - at)), np.uint8)
+            newlines.append(np.flatnonzero(block == ord("\n")) + at)
+        newlines.append(np.array([file.size], np.int64))
+        ends = np.concatenate(newlines)
+        offsets, sizes = ends[:-1] + 1, np.diff(ends) - 1
+        full = sizes > 0
+        return Index(offsets[full], sizes[full])
+
+    def _read(self, file: File, index: Index, number: int) -> Any:
+        offset = int(index.offsets[number])
+        line = file.read(offset, int(index.sizes[number]))
+        try:
+            return json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise file.error(offset, f"this line is no JSON: {error}") from error
+
+
+class JSONLinesSerializer:
+    """Save a flow as JSON lines, and load it. JSON has no tuples and no arrays: both come back as lists.
+
+    Example:
+        >>> import headrace as hr, tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = f"{folder.name}/lines.jsonl"
+        >>> hr.JSONLinesSerializer.save(hr.DataFromList([["é", 1.5]], shuffle=False), path, progress=False)
+        1
+        >>> list(hr.JSONLinesSerializer.load(path))
+        [['é', 1.5]]
+        >>> folder.cleanup()
+    """
+
+    @staticmethod
+    def save(df: Any, path: PathLike, *, progress: bool = True, overwrite: bool = False, resume: bool = False) -> int:
+        """Write one pass of a flow of JSON values (and numpy arrays and scalars).
+
+        Args:
+            df: the flow.
+            path: the file.
+            progress: see `LMDBSerializer.save`.
+            overwrite: see `LMDBSerializer.save`.
+            resume: see `LMDBSerializer.save`.
+
+        Returns:
+            How many datapoints the file holds.
+
+        Raises:
+            Exception: see `LMDBSerializer.save`.
+        """
+        return save(df, path, _Sink, progress=progress, overwrite=overwrite, resume=resume)
+
+    @staticmethod
+    def load(path: PathLike, shuffle: bool = False, *, on_error: OnErrorChoice = "raise") -> JSONLinesData:
+        """See `JSONLinesData`."""
+        return JSONLinesData(path, shuffle, on_error)
+
+
+class _Sink(AppendedFile):
+    def __init__(self, path: Path, position: int | None):
+        super().__init__(path, position)
+
+    def write(self, datapoint: Any) -> None:
+        self.file.write(json.dumps(datapoint, ensure_ascii=False, default=_as_json).encode() + b"\n")
+
+
+def _as_json(value: Any) -> Any:
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biufU":
+        return value.tolist()
+    if isinstance(value, np.generic) and value.dtype.kind in "biufU":
+        return value.item()
+    raise TypeError(f"JSON has no {type(value).__name__}")

@@ -1,0 +1,204 @@
+"""Tar files in the manner of WebDataset (https://github.com/webdataset/webdataset): consecutive members whose names
+agree up to the first dot of the base name are one sample, and the rest of the name tells the component.
+
+Tar members begin with a header of 512 bytes (POSIX pax or ustar, or GNU), and are padded to a multiple of that.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..parallel.policy import OnErrorChoice
+from .files import AppendedFile, File, FilesReader, Index
+from .writing import PathLike, save
+
+__all__ = ["WebDatasetData", "WebDatasetSerializer"]
+
+_BLOCK = tarfile.BLOCKSIZE
+
+
+class WebDatasetData(FilesReader):
+    """The samples of WebDataset shards, as dicts: ``__key__``, and the bytes of each component.
+
+    Args:
+        paths: a tar file, a pattern such as ``"train-*.tar"``, or a list of these.
+        shuffle: whether each pass is in another order: that of the shards, and within each shard that of the samples.
+        on_error: see `LMDBData`. After a damaged header, the rest of a shard cannot be read.
+        max_errors: see `LMDBData`.
+
+    Order and integrity: each sample once per pass, in the order of the shards unless shuffled. When it is opened, the
+    headers of all members are read once; then it has a length, and resumes in O(1). Tar has no checksum of contents.
+
+    Raises:
+        TypeError, ValueError, FileNotFoundError: at construction, a bad argument or path.
+        FormatError: a shard is no tar file, damaged or truncated; names file and offset.
+
+    Example:
+        >>> import headrace as hr, tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = f"{folder.name}/train-000000.tar"
+        >>> ds = hr.DataFromList([{"__key__": "cat", "jpg": b"...", "cls": 3}], shuffle=False)
+        >>> hr.WebDatasetSerializer.save(ds, path, progress=False)
+        1
+        >>> list(hr.WebDatasetData(path))
+        [{'__key__': 'cat', 'jpg': b'...', 'cls': b'3'}]
+        >>> folder.cleanup()
+    """
+
+    def __init__(
+        self,
+        paths: PathLike | Iterable[PathLike],
+        shuffle: bool = False,
+        on_error: OnErrorChoice = "raise",
+        max_errors: int | float | None = None,
+    ):
+        super().__init__(paths, shuffle, on_error, max_errors)
+
+    def _scan(self, file: File, damage: list[Exception]) -> Index:
+        samples: list[tuple[str, list[tuple[str, int, int]]]] = []
+        with open(file.path, "rb") as raw:
+            at = 0
+            try:
+                # Uncompressed and by our own hand: tarfile takes a damaged header after the first for the end.
+                with tarfile.open(fileobj=raw, mode="r:") as tar:
+                    while (member := tar.next()) is not None:
+                        at = tar.offset  # of the next one
+                        tar.members.clear()  # it would keep them all
+                        if at > file.size:
+                            raise tarfile.ReadError(f"the file ends at byte {file.size}, within {member.name!r}")
+                        if member.isfile():
+                            _add(samples, member)
+                    _check_end(file, at)
+            except (tarfile.TarError, EOFError, ValueError, UnicodeDecodeError) as error:
+                hint = " (it is compressed: unpack it first)" if file.read(0, min(2, file.size)) == b"\x1f\x8b" else ""
+                damage.append(file.error(at, f"this is no tar file, or it is damaged: {error}{hint}"))
+                if samples:
+                    samples.pop()  # perhaps not all of it is there
+        return Index(
+            np.array([parts[0][1] for _, parts in samples], np.int64), np.zeros(len(samples), np.int64), samples
+        )
+
+    def _read(self, file: File, index: Index, number: int) -> dict[str, Any]:
+        key, parts = index.more[number]
+        return {"__key__": key, **{name: file.read(offset, size) for name, offset, size in parts}}
+
+
+def _add(samples: list[tuple[str, list[tuple[str, int, int]]]], member: tarfile.TarInfo) -> None:
+    folder, base = os.path.split(member.name)
+    stem, _, extension = base.partition(".")
+    if not extension:
+        return  # as WebDataset has it: no component
+    key = os.path.join(folder, stem)
+    part = extension, member.offset_data, member.size
+    if samples and samples[-1][0] == key:
+        if any(extension == name for name, _, _ in samples[-1][1]):
+            raise tarfile.ReadError(f"sample {key!r} has two components {extension!r}")
+        samples[-1][1].append(part)
+    else:
+        samples.append((key, [part]))
+
+
+def _check_end(file: File, at: int) -> None:
+    """After the last member there is a block of zeros; else tarfile has stopped at damage, or something is missing."""
+    if at + _BLOCK > file.size:
+        raise tarfile.ReadError("the file ends without an end-of-archive mark: it is truncated")
+    if any(file.read(at, _BLOCK)):
+        raise tarfile.ReadError("there is no header where one should be")
+
+
+class WebDatasetSerializer:
+    """Save a flow of dicts as a WebDataset shard, and load it.
+
+    Example:
+        >>> import headrace as hr, tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = f"{folder.name}/train-000000.tar"
+        >>> ds = hr.DataFromList([{"txt": "a cat"}, {"txt": "a dog"}], shuffle=False)
+        >>> hr.WebDatasetSerializer.save(ds, path, progress=False)
+        2
+        >>> list(hr.WebDatasetSerializer.load(path))
+        [{'__key__': '00000000', 'txt': b'a cat'}, {'__key__': '00000001', 'txt': b'a dog'}]
+        >>> folder.cleanup()
+    """
+
+    @staticmethod
+    def save(df: Any, path: PathLike, *, progress: bool = True, overwrite: bool = False, resume: bool = False) -> int:
+        """Write one pass of a flow of dicts.
+
+        Args:
+            df: the flow. ``__key__`` names a sample (else its number does); the other keys are extensions. bytes are
+                written as they are, str and numbers as text, an array as ``.npy`` if its extension ends in ``npy``,
+                lists and dicts as JSON if it ends in ``json``.
+            path: the file.
+            progress: see `LMDBSerializer.save`.
+            overwrite: see `LMDBSerializer.save`.
+            resume: see `LMDBSerializer.save`.
+
+        Returns:
+            How many samples the file holds.
+
+        Raises:
+            TypeError, ValueError: a datapoint is no such dict.
+            Exception: see `LMDBSerializer.save`.
+        """
+        return save(df, path, _Sink, progress=progress, overwrite=overwrite, resume=resume)
+
+    @staticmethod
+    def load(path: PathLike, shuffle: bool = False, *, on_error: OnErrorChoice = "raise") -> WebDatasetData:
+        """See `WebDatasetData`."""
+        return WebDatasetData(path, shuffle, on_error)
+
+
+class _Sink(AppendedFile):
+    def __init__(self, path: Path, position: list[int] | None):
+        super().__init__(path, position[0] if position is not None else None)
+        self._count = position[1] if position is not None else 0
+
+    def write(self, datapoint: Any) -> None:
+        if not isinstance(datapoint, dict) or not all(isinstance(name, str) for name in datapoint):
+            raise TypeError(f"a WebDataset sample is a dict with names, got {type(datapoint).__name__}")
+        key = datapoint.get("__key__", f"{self._count:08d}")
+        if not isinstance(key, str) or not key or "." in os.path.basename(key):
+            raise ValueError(f"__key__ must be a name without dots, got {key!r:.60}")
+        members = []
+        for extension, value in datapoint.items():
+            if extension != "__key__":
+                data = _as_bytes(extension, value)
+                info = tarfile.TarInfo(f"{key}.{extension}")
+                info.size = len(data)
+                members.append(info.tobuf(tarfile.PAX_FORMAT) + data + bytes(-len(data) % _BLOCK))
+        if not members:
+            raise ValueError(f"sample {key!r} has no component")
+        self.file.write(b"".join(members))
+        self._count += 1
+
+    def flush(self) -> Any:
+        return [super().flush(), self._count]
+
+    def close(self) -> None:
+        self.file.write(bytes(2 * _BLOCK))
+        super().close()
+
+
+def _as_bytes(extension: str, value: Any) -> bytes:
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, np.ndarray) and extension.endswith("npy") and not value.dtype.hasobject:
+        file = io.BytesIO()
+        np.save(file, value)
+        return file.getvalue()
+    if isinstance(value, (list, dict)) and extension.endswith("json"):
+        return json.dumps(value).encode()
+    if isinstance(value, (int, float, np.integer, np.floating)):
+        return str(value).encode()
+    raise TypeError(f"component {extension!r} is a {type(value).__name__}, which a WebDataset shard cannot hold")

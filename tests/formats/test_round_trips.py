@@ -1,0 +1,181 @@
+"""What every format promises: what goes in comes out, in order, once, from any point on, in any process."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import headrace as hr
+from headrace.testing import check_resume, same
+
+
+def any_datapoint(n: int) -> Any:
+    return [n, f"é{n}", {"a": np.arange(n, dtype=np.int16), "b": (n / 2, None, bytes([n]))}]
+
+
+@dataclasses.dataclass
+class Format:
+    """How a format is written and read, and what it can hold.
+
+    Attributes:
+        name: of a file.
+        save: the writer.
+        load: the reader, with ``shuffle``.
+        make: the n-th datapoint of a test.
+        given: what comes back for it.
+    """
+
+    name: str
+    save: Callable[..., int]
+    load: Callable[..., hr.DataFlow]
+    make: Callable[[int], Any] = any_datapoint
+    given: Callable[[int], Any] | None = None
+
+    def expected(self, count: int) -> list[Any]:
+        return [(self.given or self.make)(n) for n in range(count)]
+
+    def flow(self, count: int) -> hr.DataFlow:
+        return hr.DataFromList([self.make(n) for n in range(count)], shuffle=False)
+
+    def write(self, folder: Path, count: int = 20, **how: Any) -> Path:
+        path = folder / self.name
+        assert self.save(self.flow(count), path, progress=False, **how) == count
+        return path
+
+
+FORMATS = [
+    Format("x.lmdb", hr.LMDBSerializer.save, hr.LMDBSerializer.load),
+    Format("x.tfrecord", hr.TFRecordSerializer.save, hr.TFRecordSerializer.load),
+    Format("x.jsonl", hr.JSONLinesSerializer.save, hr.JSONLinesSerializer.load, lambda n: {"n": n, "t": ["é", n / 2]}),
+    Format(
+        "x.tar",
+        hr.WebDatasetSerializer.save,
+        hr.WebDatasetSerializer.load,
+        lambda n: {"txt": f"é{n}", "seg.png": bytes([n])},
+        lambda n: {"__key__": f"{n:08d}", "txt": f"é{n}".encode(), "seg.png": bytes([n])},
+    ),
+    Format("x.npy", hr.NpySerializer.save, hr.NpySerializer.load, lambda n: np.full((2, 3), n, np.int16)),
+]
+RESUMABLE = [f for f in FORMATS if f.name in ("x.lmdb", "x.tfrecord", "x.jsonl", "x.tar", "x.npy")]
+
+every_format = pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name[2:])
+
+
+def numbers(flow: hr.DataFlow, expected: list[Any]) -> list[int]:
+    """The datapoints of a flow, as numbers of those that went in."""
+    return [next(n for n, e in enumerate(expected) if same(dp, e)) for dp in flow]
+
+
+@every_format
+def test_what_was_saved_comes_back_in_order(form: Format, tmp_path: Path) -> None:
+    path = form.write(tmp_path)
+
+    flow = form.load(path, shuffle=False)
+
+    assert len(flow) == 20
+    for dp, expected in zip(flow, form.expected(20), strict=True):
+        assert same(dp, expected)
+
+
+@every_format
+def test_only_the_file_itself_is_there_in_the_end(form: Format, tmp_path: Path) -> None:
+    form.write(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == [form.name]
+
+
+@every_format
+def test_shuffled_passes_are_permutations_that_the_seed_decides(form: Format, tmp_path: Path) -> None:
+    path, expected = form.write(tmp_path), form.expected(20)
+    hr.seed(3)
+    flow = form.load(path, shuffle=True)
+    first, second = numbers(flow, expected), numbers(flow, expected)
+    hr.seed(3)
+
+    assert sorted(first) == sorted(second) == list(range(20))
+    assert first != second
+    assert numbers(form.load(path, shuffle=True), expected) == first
+
+
+@every_format
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_resumes_at_any_point(form: Format, shuffle: bool, tmp_path: Path) -> None:
+    path = form.write(tmp_path, 5)
+    check_resume(lambda: form.load(path, shuffle=shuffle))
+
+
+@every_format
+def test_resumes_a_mapper_by_the_numbers_of_its_records(form: Format, tmp_path: Path) -> None:
+    path = form.write(tmp_path)
+    hr.seed(1)
+    flow = hr.MultiThreadMapData(form.load(path, shuffle=True), 2, lambda dp: dp, buffer_size=8)
+    with flow:
+        running = iter(flow)
+        taken = [next(running) for _ in range(7)]
+        saved = flow.state_dict()
+        rest = list(running)
+    again = hr.MultiThreadMapData(form.load(path, shuffle=True), 3, lambda dp: dp, buffer_size=5)
+    again.load_state_dict(saved)
+    with again:
+        assert same(list(again), rest)
+    assert len(taken) + len(rest) == 20
+
+
+@every_format
+def test_an_empty_file_is_an_empty_flow(form: Format, tmp_path: Path) -> None:
+    path = form.write(tmp_path, 0)
+    flow = form.load(path, shuffle=True)
+    assert (len(flow), list(flow)) == (0, [])
+
+
+@every_format
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_shards_of_runner_copies_and_ranks_are_exact(form: Format, shuffle: bool, tmp_path: Path) -> None:
+    path, expected = form.write(tmp_path, 13), form.expected(13)
+    hr.seed(5)
+    seen: list[int] = []
+    for rank in range(2):
+        part = hr.Shard(form.load(path, shuffle=shuffle), rank, 2, uneven="drop")
+        with hr.MultiThreadRunner(lambda part=part: part, 8, 1, shard=True) as alone:
+            assert len(numbers(alone, expected)) == 6
+        make = lambda rank=rank: hr.Shard(form.load(path, shuffle=shuffle), rank, 2, uneven="drop")  # noqa: E731
+        with hr.MultiThreadRunner(make, 8, 3, shard=True) as flow:
+            seen += numbers(flow, expected)
+    assert len(seen) == len(set(seen)) == 12
+
+
+@every_format
+def test_many_flows_and_passes_share_a_file(form: Format, tmp_path: Path) -> None:
+    path = form.write(tmp_path, 3)
+    one, two = form.load(path, shuffle=False), form.load(path, shuffle=False)
+    assert same(list(zip(one, two, one, strict=True)), [(e, e, e) for e in form.expected(3)])
+    one.close()
+    assert same(list(two), list(one))
+
+
+def test_worker_processes_open_the_files_themselves(tmp_path: Path) -> None:
+    paths = [(form, form.write(tmp_path, 4)) for form in FORMATS]
+    for form, path in paths:
+        len(form.load(path, shuffle=False))  # open here, too
+    flow = hr.ConcatData([form.load(path, shuffle=False) for form, path in paths])
+    with hr.MultiProcessRunner(flow, 8, 1) as running:
+        got = list(running)
+    assert same(got, [e for form, _ in paths for e in form.expected(4)])
+
+
+@every_format
+def test_paths_may_hold_any_character(form: Format, tmp_path: Path) -> None:
+    folder = tmp_path / "Ünïcode 数据 [x] *"
+    folder.mkdir()
+    path = form.write(folder, 3)
+    assert same(list(form.load(str(path), shuffle=False)), form.expected(3))
+
+
+@every_format
+def test_a_missing_file_is_refused_at_construction(form: Format, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="nothing"):
+        form.load(tmp_path / "nothing")
