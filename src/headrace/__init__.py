@@ -23,11 +23,17 @@ from .errors import (
     WorkerError,
 )
 from .flow import DataFlow, ProxyDataFlow, RNGDataFlow, walk
+from .formats.arrow import ArrowData, ArrowSerializer, ParquetData, ParquetSerializer
+from .formats.folder import FolderData, FolderSerializer
+from .formats.hdf5 import HDF5Data, HDF5Serializer
 from .formats.jsonl import JSONLinesData, JSONLinesSerializer
 from .formats.lmdb import CaffeLMDB, LMDBData, LMDBDataDecoder, LMDBSerializer
 from .formats.npy import NpyData, NpySerializer
+from .formats.npz import NumpySerializer
+from .formats.svmlight import SVMLightData, SVMLightSerializer
 from .formats.tar import WebDatasetData, WebDatasetSerializer
 from .formats.tfrecord import TFRecordData, TFRecordSerializer
+from .formats.zarr import ZarrData
 from .observe.audit import audit
 from .observe.explain import Verdict, explain
 from .observe.speed import SpeedResult, TestDataSpeed
@@ -86,7 +92,13 @@ __all__ = [
     "FakeData",
     "SharedList",
     # files
+    "ArrowData",
+    "ArrowSerializer",
     "CaffeLMDB",
+    "FolderData",
+    "FolderSerializer",
+    "HDF5Data",
+    "HDF5Serializer",
     "JSONLinesData",
     "JSONLinesSerializer",
     "LMDBData",
@@ -94,10 +106,16 @@ __all__ = [
     "LMDBSerializer",
     "NpyData",
     "NpySerializer",
+    "NumpySerializer",
+    "ParquetData",
+    "ParquetSerializer",
+    "SVMLightData",
+    "SVMLightSerializer",
     "TFRecordData",
     "TFRecordSerializer",
     "WebDatasetData",
     "WebDatasetSerializer",
+    "ZarrData",
     # change each datapoint
     "MapData",
     "MapDataComponent",

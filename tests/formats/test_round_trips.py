@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,39 @@ FORMATS = [
         lambda n: {"__key__": f"{n:08d}", "txt": f"é{n}".encode(), "seg.png": bytes([n])},
     ),
     Format("x.npy", hr.NpySerializer.save, hr.NpySerializer.load, lambda n: np.full((2, 3), n, np.int16)),
+]
+FORMATS += [
+    Format("x.npz", hr.NumpySerializer.save, hr.NumpySerializer.load),
+    Format(
+        "x.h5",
+        hr.HDF5Serializer.save,
+        hr.HDF5Serializer.load,
+        lambda n: {"x": np.full((2, 3), n, np.int16), "name": f"é{n}", "jpeg": bytes([n, 0])},
+    ),
+    Format(
+        "x.svm",
+        hr.SVMLightSerializer.save,
+        hr.SVMLightSerializer.load,
+        lambda n: [np.array([0.0, n, 1.5]), float(-n)],
+    ),
+    Format(
+        "x.parquet",
+        functools.partial(hr.ParquetSerializer.save, group_rows=3),
+        hr.ParquetSerializer.load,
+        lambda n: (n, f"é{n}", np.full((2, 3), n, np.int16), np.arange(n, dtype=np.float32), bytes([n]), {"a": [None]}),
+    ),
+    Format(
+        "x.arrow",
+        functools.partial(hr.ArrowSerializer.save, group_rows=3),
+        hr.ArrowSerializer.load,
+        lambda n: {"n": n, "x": np.full((2, 3), n, np.int16)},
+    ),
+    Format(
+        "x",
+        hr.FolderSerializer.save,
+        hr.FolderSerializer.load,
+        lambda n: {"path": f"é/{n:03d}.txt", "data": bytes([n])},
+    ),
 ]
 RESUMABLE = [f for f in FORMATS if f.name in ("x.lmdb", "x.tfrecord", "x.jsonl", "x.tar", "x.npy")]
 

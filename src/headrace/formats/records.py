@@ -50,9 +50,7 @@ def unpack(record: bytes | memoryview, allow_pickle: bool) -> Any:
     if bytes(record[:3]) == plain_codec.MAGIC:
         return plain_codec.decode(record)
     if bytes(record[:1]) != b"\x80":
-        raise ValueError(
-            f"it is no datapoint saved by headrace or tensorpack: it begins {bytes(record[:8])!r}"
-        )
+        raise ValueError(f"it is no datapoint saved by headrace or tensorpack: it begins {bytes(record[:8])!r}")
     if not allow_pickle:
         raise ValueError(
             "it is pickled, and unpickling may run any code; give allow_pickle=True if you trust who wrote it"

@@ -71,7 +71,7 @@ class WebDatasetData(FilesReader):
                 with tarfile.open(fileobj=raw, mode="r:") as tar:
                     while (member := tar.next()) is not None:
                         at = tar.offset  # of the next one
-                        tar.members.clear()  # it would keep them all
+                        tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all
                         if at > file.size:
                             raise tarfile.ReadError(f"the file ends at byte {file.size}, within {member.name!r}")
                         if member.isfile():

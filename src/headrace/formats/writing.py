@@ -73,8 +73,8 @@ def save(
         open_sink: makes the sink on a new file, or on an unfinished one and what `Sink.flush` said.
         progress: whether there is a progress bar on stderr.
         overwrite: whether a file that exists is replaced (when the new one is complete), and an unfinished one is
-            thrown away.
-        resume: whether to go on with an unfinished file.
+            thrown away (but not under ``resume``).
+        resume: whether to go on with an unfinished file, if there is one.
         flush_every: datapoints between two flushes at most; by default, only the time counts.
 
     Returns:
@@ -181,8 +181,6 @@ class Target:
     """
 
     def __init__(self, path: PathLike, *, overwrite: bool, resume: bool):
-        if overwrite and resume:
-            raise ValueError("overwrite=True throws an unfinished file away, resume=True goes on with it: give one")
         self.path = Path(path)
         self.part, self.journal, self._lock_path = (
             self.path.with_name(f".{self.path.name}.{suffix}") for suffix in ("part", "resume", "lock")
