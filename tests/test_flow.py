@@ -368,3 +368,12 @@ def test_large_lists_in_a_flow_are_not_searched_for_inputs():
     assert flow.inputs == ()
     assert len(list(flow)) == 3
     repr(flow)
+
+
+def test_pipe_writes_a_pipeline_in_the_order_of_the_data():
+    def doubled(ds, times):
+        return hr.MapData(ds, lambda n: n * times)
+
+    flow = hr.DataFromList([1, 2, 3], shuffle=False).pipe(doubled, times=2).pipe(hr.BatchData, 2, remainder=True)
+    assert isinstance(flow, hr.BatchData)
+    assert [batch.tolist() for batch in flow] == [[2, 4], [6]]

@@ -7,6 +7,7 @@ from ._version import __version__
 from .errors import (
     AuditError,
     BatchError,
+    CacheError,
     DataFlowError,
     DataFlowTerminated,
     EmptySourceError,
@@ -63,20 +64,33 @@ from .sources.list import DataFromList
 from .sources.queue import DataFromQueue
 from .stages.batch import BatchData
 from .stages.batch_by_shape import BatchDataByShape
+from .stages.bucket_batch import BucketBatch
 from .stages.cache import CacheData
 from .stages.choose import RandomChooseData
 from .stages.component import MapDataComponent
 from .stages.concat import ConcatData
+from .stages.disk_cache import DiskCache
+from .stages.filter import Filter
 from .stages.fixed_size import FixedSizeData
+from .stages.flat_map import FlatMap
+from .stages.global_shuffle import GlobalShuffle
+from .stages.interleave import Interleave
 from .stages.join import JoinData
 from .stages.local_shuffle import LocallyShuffleData
 from .stages.map import MapData
 from .stages.mix import RandomMixData
+from .stages.pack_sequences import PackSequences
 from .stages.print import PrintData
 from .stages.repeat import RepeatedData
 from .stages.repeat_point import RepeatedDataPoint
 from .stages.select import SelectComponent
 from .stages.shard import Shard
+from .stages.skip import Skip
+from .stages.take import Take
+from .stages.token_budget_batch import TokenBudgetBatch
+from .stages.unbatch import Unbatch
+from .stages.weighted_mix import WeightedMix
+from .stages.window import Window
 
 __all__ = [
     # flows
@@ -117,23 +131,36 @@ __all__ = [
     "WebDatasetSerializer",
     "ZarrData",
     # change each datapoint
+    "Filter",
+    "FlatMap",
     "MapData",
     "MapDataComponent",
     "SelectComponent",
     # make batches
     "BatchData",
     "BatchDataByShape",
+    "BucketBatch",
+    "PackSequences",
+    "TokenBudgetBatch",
+    "Unbatch",
+    "Window",
     # repeat, cut, keep, shuffle
     "CacheData",
+    "DiskCache",
     "FixedSizeData",
+    "GlobalShuffle",
     "LocallyShuffleData",
     "RepeatedData",
     "RepeatedDataPoint",
+    "Skip",
+    "Take",
     # combine flows
     "ConcatData",
+    "Interleave",
     "JoinData",
     "RandomChooseData",
     "RandomMixData",
+    "WeightedMix",
     # give each process its part
     "Shard",
     # distribute tasks to workers
@@ -168,6 +195,7 @@ __all__ = [
     # errors
     "AuditError",
     "BatchError",
+    "CacheError",
     "DataFlowError",
     "DataFlowTerminated",
     "EmptySourceError",

@@ -15,6 +15,7 @@
          ├─ ItemTimeoutError        a datapoint took longer than item_timeout_s (a TimeoutError)
          ├─ TooManyErrors           more bad datapoints than max_errors (a RuntimeError)
          ├─ FormatError             a file that is damaged, or not what it should be (a ValueError)
+         ├─ CacheError              a cache file that is damaged, foreign or of another pipeline (a ValueError)
          ├─ AuditError              a datapoint was lost or doubled (a RuntimeError)
          └─ StateError              a saved state that does not fit (a ValueError)
     BaseException
@@ -29,6 +30,7 @@ from __future__ import annotations
 __all__ = [
     "AuditError",
     "BatchError",
+    "CacheError",
     "DataFlowError",
     "DataFlowTerminated",
     "EmptySourceError",
@@ -105,6 +107,10 @@ class FormatError(DataFlowError, ValueError):
 
     The message begins with the file and, where there is one, the offset in bytes or the name of the record.
     """
+
+
+class CacheError(DataFlowError, ValueError):
+    """A file that `DiskCache` should read is damaged, none of its own, or was written for another pipeline."""
 
 
 class StateError(DataFlowError, ValueError):

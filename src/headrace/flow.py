@@ -30,7 +30,7 @@ import inspect
 import os
 import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from .parallel.pool import Pool
 
 __all__ = ["DataFlow", "ProxyDataFlow", "RNGDataFlow", "as_flow", "walk"]
+
+Arguments = ParamSpec("Arguments")
+Stage = TypeVar("Stage")
 
 
 class Runtime:
@@ -233,6 +236,31 @@ class DataFlow:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    def pipe(
+        self, stage: Callable[Concatenate[Any, Arguments], Stage], *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Stage:
+        """``stage(self, *args, **kwargs)``: write a pipeline in the order in which the data runs through it.
+
+        Args:
+            stage: the class of a stage, or any function that takes a flow first.
+            *args: what it takes besides.
+            **kwargs: the same, by name.
+
+        Returns:
+            What ``stage`` returns. (The idea and the name are those of ``pandas.DataFrame.pipe``.)
+
+        Example:
+            >>> import headrace as hr
+            >>> flow = (
+            ...     hr.DataFromList([1, 2, 3, 4], shuffle=False)
+            ...     .pipe(hr.MapData, lambda n: n * n)
+            ...     .pipe(hr.BatchData, batch_size=2)
+            ... )
+            >>> [batch.tolist() for batch in flow]
+            [[1, 4], [9, 16]]
+        """
+        return stage(self, *args, **kwargs)
+
     def state_dict(self) -> dict[str, Any]:
         """Where the pipeline stands: plain data from which `load_state_dict` goes on.
 
@@ -262,7 +290,7 @@ class DataFlow:
         assert runtime.place is not None
         return seal(
             {
-                "fingerprint": _fingerprint(self),
+                "fingerprint": pipeline_fingerprint(self),
                 "seed": runtime.place.seed,
                 "flow": snapshot(self, live if live is not None else runtime.left),
             }
@@ -279,9 +307,9 @@ class DataFlow:
                 this flow is still alive.
         """
         body = unseal(state)
-        if body["fingerprint"] != _fingerprint(self):
+        if body["fingerprint"] != pipeline_fingerprint(self):
             raise StateError(
-                "the state belongs to another pipeline:\n" + difference(body["fingerprint"], _fingerprint(self))
+                "the state belongs to another pipeline:\n" + difference(body["fingerprint"], pipeline_fingerprint(self))
             )
         runtime = self._runtime
         if _is_live(runtime):
@@ -719,10 +747,11 @@ def _tree(flow: DataFlow) -> list[str]:
     return lines
 
 
-def _fingerprint(flow: DataFlow) -> list[str]:
+def pipeline_fingerprint(flow: DataFlow) -> list[str]:
+    """What decides the data of a whole pipeline, a line for each flow: see `DataFlow.fingerprint`."""
     lines = [flow.fingerprint()]
     for child in flow.children:
-        lines.extend("  " + line for line in _fingerprint(child))
+        lines.extend("  " + line for line in pipeline_fingerprint(child))
     return lines
 
 

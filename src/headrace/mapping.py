@@ -5,9 +5,12 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .seeding import item_generator
+
+if TYPE_CHECKING:
+    from .state import State
 
 __all__ = ["MapFunction"]
 
@@ -68,6 +71,19 @@ class MapFunction:
             return func(dp, rng=rng)
 
         return call
+
+    def bind_indexed(self, state: State) -> Callable[[Any, int], Any]:
+        """The function of a datapoint and of its index in this pass (or this share of it), whatever it wants.
+
+        Args:
+            state: of the pass of the stage that calls it, in this process.
+        """
+        if not self.wants_rng:
+            function = self.bind(private=False)
+            return lambda dp, index: function(dp)
+        place = state.place
+        call = self.bind_rng(place.item_key(state.pass_index), private=False)
+        return lambda dp, index: call(dp, place.index_of(index))
 
 
 def _wishes(func: Callable[..., Any]) -> tuple[bool, bool]:
