@@ -101,10 +101,9 @@ def test_a_flow_without_length_has_none_as_a_dataset() -> None:
 
 
 def test_workers_of_a_loader_are_refused() -> None:
-    # A context of its own, or else multiprocessing would have its start method chosen for the tests to come.
-    loading = DataLoader(to_torch(batches()), batch_size=None, num_workers=2, multiprocessing_context="fork")
+    loading = DataLoader(to_torch(batches()), batch_size=None, num_workers=1, multiprocessing_context="spawn")
     with pytest.raises(
-        RuntimeError, match=r"num_workers=2 would run the whole flow in each worker(.|\n)*num_workers=0"
+        RuntimeError, match=r"num_workers=1 would run the whole flow in each worker(.|\n)*num_workers=0"
     ):
         next(iter(loading))
 
