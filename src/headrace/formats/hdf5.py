@@ -304,7 +304,11 @@ class _Growing:
         shape = (0, *self._shape)
         self._dtype = dtype
         self._dataset = file.create_dataset(
-            path, shape, dtype, maxshape=(None, *(n or None for n in self._shape)), chunks=(self._rows, *(max(n, 1) for n in self._shape))
+            path,
+            shape,
+            dtype,
+            maxshape=(None, *(n or None for n in self._shape)),
+            chunks=(self._rows, *(max(n, 1) for n in self._shape)),
         )
         if isinstance(first, bytes):
             self._dataset.attrs["headrace"] = "bytes"

@@ -226,9 +226,9 @@ class Observation:
                 return
 
     def _bar(self) -> Any:
-        from .speed import _Bar
+        from .speed import Bar
 
-        bar: tqdm[Any] = _Bar(
+        bar: tqdm[Any] = Bar(
             total=self.seconds,
             bar_format="{l_bar}{bar}| {n:.1f} of {total:g} s",
             leave=False,

@@ -16,7 +16,7 @@ from .._progress import Bar
 from ..flow import DataFlow, ProxyDataFlow
 from ..state import State
 
-__all__ = ["Measurement", "SpeedResult", "TestDataSpeed", "count_bytes"]
+__all__ = ["Bar", "Measurement", "SpeedResult", "TestDataSpeed", "count_bytes"]
 
 
 @dataclasses.dataclass(frozen=True)

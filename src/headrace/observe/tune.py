@@ -23,7 +23,7 @@ from ..stages.batch import BatchData
 from ..stages.map import MapData
 from .machine import available_cores
 from .observation import check_length_s
-from .speed import _Bar
+from .speed import Bar
 from .stats import take
 
 if TYPE_CHECKING:
@@ -260,7 +260,7 @@ class Tuner:
         self._seconds = check_length_s("seconds", seconds)
         self._most = _MOST_WORKERS if max_workers is None else check_count("max_workers", max_workers)
         self._rows: dict[str, TuneRow] = {}
-        self._bar = _Bar(
+        self._bar = Bar(
             total=self._seconds,
             bar_format="{desc}{bar}| {n:.0f} of about {total:g} s",
             leave=False,

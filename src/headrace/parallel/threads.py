@@ -2,8 +2,9 @@
 
 OpenMP, BLAS, OpenCV and torch start a thread for each processor. In a pool of workers that is the square of it, and
 they slow each other down. So a worker process begins with these environment variables set to 1, where the user has not
-set them (who sets ``OMP_NUM_THREADS`` sets them all); and libraries that a forked worker has inherited are told so. ``HEADRACE_WORKER_THREADS`` is another number
-for all of them; 0 leaves everything as it is. (A BLAS that was loaded before a *fork* keeps its threads.)
+set them (who sets ``OMP_NUM_THREADS`` sets them all); and libraries that a forked worker has inherited are told so.
+``HEADRACE_WORKER_THREADS`` is another number for all of them; 0 leaves everything as it is. (A BLAS that was loaded
+before a *fork* keeps its threads.)
 """
 
 from __future__ import annotations
