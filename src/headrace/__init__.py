@@ -31,6 +31,7 @@ from .formats.jsonl import JSONLinesData, JSONLinesSerializer
 from .formats.lmdb import CaffeLMDB, LMDBData, LMDBDataDecoder, LMDBSerializer
 from .formats.npy import NpyData, NpySerializer
 from .formats.npz import NumpySerializer
+from .formats.sharded import save_shards
 from .formats.svmlight import SVMLightData, SVMLightSerializer
 from .formats.tar import WebDatasetData, WebDatasetSerializer
 from .formats.tfrecord import TFRecordData, TFRecordSerializer
@@ -130,6 +131,7 @@ __all__ = [
     "WebDatasetData",
     "WebDatasetSerializer",
     "ZarrData",
+    "save_shards",
     # change each datapoint
     "Filter",
     "FlatMap",

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from ._version import __version__
 from .commands.bench import bench
+from .commands.convert import convert
 from .commands.doctor import doctor
 from .commands.explain import explain
 from .commands.targets import INTERRUPTED, Refusal
@@ -23,7 +24,7 @@ from .commands.tune import tune
 
 __all__ = ["main"]
 
-COMMANDS = (bench, explain, tune, doctor)
+COMMANDS = (bench, convert, explain, tune, doctor)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -301,11 +301,10 @@ class _Growing:
             dtype = h5py.string_dtype() if isinstance(first, str) else h5py.vlen_dtype(np.uint8)
             row_bytes = max(len(first), 1)
         self._rows = max(1, min(_MOST_ROWS, _CHUNK_BYTES // row_bytes))
-        shape = (0, *self._shape)
         self._dtype = dtype
         self._dataset = file.create_dataset(
             path,
-            shape,
+            (0, *self._shape),
             dtype,
             maxshape=(None, *(n or None for n in self._shape)),
             chunks=(self._rows, *(max(n, 1) for n in self._shape)),

@@ -226,7 +226,7 @@ class Observation:
                 return
 
     def _bar(self) -> Any:
-        from .speed import Bar
+        from .._progress import Bar
 
         bar: tqdm[Any] = Bar(
             total=self.seconds,

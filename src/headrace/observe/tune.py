@@ -16,6 +16,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._checks import check_count
+from .._progress import Bar
 from ..errors import DataFlowError, ExhaustedSourceError, SerializationError
 from ..flow import DataFlow, _short, as_flow
 from ..mapping import MapFunction
@@ -23,7 +24,6 @@ from ..stages.batch import BatchData
 from ..stages.map import MapData
 from .machine import available_cores
 from .observation import check_length_s
-from .speed import Bar
 from .stats import take
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from ..flow import DataFlow, ProxyDataFlow, walk
 from ..seeding import check_seed
 from ..state import State
 
-__all__ = ["Shard", "share_size"]
+__all__ = ["Shard", "check_same_order", "share_size"]
 
 _UNEVEN = ("raise", "drop", "pad")
 
@@ -79,7 +79,7 @@ class Shard(ProxyDataFlow):
             raise ValueError(f"uneven must be one of {', '.join(map(repr, _UNEVEN))}, got {uneven!r}")
         self.uneven = uneven
         self._seed = check_seed(seed)
-        _check_order(self.ds)
+        check_same_order(self.ds, "Shard")
 
     def __len__(self) -> int:
         total = self._total()
@@ -168,14 +168,22 @@ def share_size(total: int, index: int, count: int) -> int:
     return max(total - index + count - 1, 0) // count
 
 
-def _check_order(ds: DataFlow) -> None:
-    """Refuse what gives its datapoints in another order in each process, so that parts would overlap."""
+def check_same_order(ds: DataFlow, name: str) -> None:
+    """Refuse what gives its datapoints in another order in each process, so that parts would overlap.
+
+    Args:
+        ds: what shall be taken apart.
+        name: who does that, for the message.
+
+    Raises:
+        ValueError: there is such a flow.
+    """
     flow = ds
     while flow.elementwise and len(flow.inputs) == 1:  # the share is taken below these: their own order does not matter
         flow = flow.inputs[0]
     for below in walk(flow):
         if hasattr(below, "shard") or getattr(below, "ordered", True) is False:
             raise ValueError(
-                f"Shard: the order of {type(below).__name__} below it differs from process to process, so that parts "
-                "would overlap; put Shard below it"
+                f"{name}: the order of {type(below).__name__} below it differs from process to process, so that parts "
+                "would overlap; let it be ordered, or come after"
             )
