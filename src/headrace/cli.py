@@ -20,11 +20,19 @@ from .commands.convert import convert
 from .commands.doctor import doctor
 from .commands.explain import explain
 from .commands.targets import INTERRUPTED, Refusal
+from .commands.trace import trace
 from .commands.tune import tune
 
 __all__ = ["main"]
 
-COMMANDS = (bench, convert, explain, tune, doctor)
+COMMANDS = (
+    bench,
+    explain,
+    tune,
+    trace,
+    doctor,
+    convert,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from ..errors import ExhaustedSourceError
-from ..flow import DataFlow, walk
+from ..flow import DataFlow, _read_here
 from . import metering
 from .counters import Slice, Slices
 from .stats import Stats, take
@@ -91,6 +91,9 @@ class Observation:
         first_s: how long the first datapoint took.
         latencies_s: how long the datapoints of the last phase took, each.
         points: the consumer's side over time.
+        slices: what the consumer did; None: no trace was asked for.
+        channels: what was done at the channel of a flow, by the flow's id.
+        metered: when a flow was asked for a datapoint, by the flow's id.
         interrupted: whether it was stopped before its time (by Ctrl-C).
         ended: whether the flow had no further pass.
     """
@@ -116,6 +119,8 @@ class Observation:
         self.interrupted = False
         self.ended = False
         self.slices: Slices | None = Slices() if trace else None
+        self.channels: dict[int, Slices] = {}
+        self.metered: dict[int, Slices] = {}
         self._progress = progress
         self._datapoints = 0
         self._began = 0.0
@@ -156,12 +161,13 @@ class Observation:
             for phase in (self.warm, self.alone, self.loaded):
                 if phase is not None and not hasattr(phase, "stats"):
                     phase.end()
-            self._trace(None)
+            for flow in _read_here(self.flow):
+                if flow._runtime.counters is not None:
+                    flow._runtime.counters.slices = None
             metering.detach(self.flow)
 
     def _run(self, datapoints: Iterator[Any], bar: Any) -> None:
         self._began = time.perf_counter()
-        self._trace(self.slices)
         warmup_s = min(0.2 * self.seconds, 2.0)
         self.warm = Phase(self.flow)
         self._read(datapoints, self.warm, bar, self._began + warmup_s, None)
@@ -181,6 +187,8 @@ class Observation:
         now = time.perf_counter
         latencies = self.latencies_s = array.array("d")
         asked = looked = now()
+        if self.slices is not None:
+            self._trace()
         while asked < until or phase.datapoints < 1:
             if next(datapoints, self) is self:
                 self.ended = True
@@ -190,6 +198,8 @@ class Observation:
                 latencies.append(came - asked)
             if not self._datapoints:
                 self.first_s = came - self._began
+                if self.slices is not None:
+                    self._trace()
             self._datapoints += 1
             phase.datapoints += 1
             if came - looked > 0.1:
@@ -236,13 +246,14 @@ class Observation:
         )
         return bar
 
-    def _trace(self, slices: Slices | None) -> None:
-        for flow in walk(self.flow):
+    def _trace(self) -> None:
+        """Have slices recorded, also at the channels of pools that have begun since the last time."""
+        for flow in _read_here(self.flow):
             runtime = flow._runtime
-            if runtime.meter is not None:
-                runtime.meter.slices = slices
-            if runtime.counters is not None:
-                runtime.counters.slices = slices
+            if runtime.meter is not None and runtime.meter.slices is None:
+                runtime.meter.slices = self.metered.setdefault(id(flow), Slices())
+            if runtime.counters is not None and runtime.counters.slices is None:
+                runtime.counters.slices = self.channels.setdefault(id(flow), Slices())
 
 
 def check_flow(flow: Any) -> DataFlow:
