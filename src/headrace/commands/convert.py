@@ -73,7 +73,10 @@ def _convert(args: argparse.Namespace) -> int:
             else:
                 count = _save(args, flow, form, how)
     except (DataFlowError, OSError, TypeError, ValueError, ImportError) as error:
-        raise Refusal("; ".join([_text(error), *getattr(error, "__notes__", [])])) from error
+        text = "; ".join([_text(error), *getattr(error, "__notes__", [])])
+        for word in ("overwrite", "resume"):
+            text = text.replace(f"{word}=True", f"--{word}")
+        raise Refusal(text) from error
     if not args.quiet:
         print(f"{count} datapoints written", file=sys.stderr)
     return 0

@@ -6,6 +6,7 @@ called.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Sequence
@@ -231,7 +232,8 @@ class _Sink:
 
     def __init__(self, path: Path, paths: list[str] | None):
         self._h5py = need("h5py", "hdf5")
-        self._file = self._h5py.File(path, "w")
+        self._raw = _Careful(open(path, "w+b", buffering=0))  # noqa: SIM115
+        self._file = self._h5py.File(self._raw, "w")
         self._paths = paths
         self._kind = "list"
         self._columns: list[_Growing] = []
@@ -258,6 +260,7 @@ class _Sink:
             column.check(value)
         for column, value in zip(self._columns, values, strict=True):
             column.add(value)
+        self._raw.check()
 
     def flush(self) -> None:
         """HDF5 does not promise that a file is readable if its writer dies."""
@@ -271,12 +274,56 @@ class _Sink:
         header = {"format": _FORMAT, "version": _VERSION, "kind": self._kind, "paths": self._paths or ["0"]}
         self._file.attrs["headrace"] = json.dumps(header)
         self._file.close()
+        self._raw.check()
+        self._raw.close()
 
     def abandon(self) -> None:
+        self._file.close()
+        self._raw.close()
+
+
+class _Careful(io.RawIOBase):
+    """A file that never tells HDF5 of an error, but us: HDF5 crashes the process some time after a full disk."""
+
+    def __init__(self, raw: io.FileIO):
+        self._raw = raw
+        self._error: OSError | None = None
+
+    def check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        done = 0
+        while done < len(view) and self._error is None:
+            try:
+                done += self._raw.write(view[done:])
+            except OSError as error:
+                self._error = error
+        return len(view)
+
+    def readinto(self, buffer: Any) -> int:
+        got = self._raw.readinto(buffer)
+        memoryview(buffer).cast("B")[got:] = bytes(len(buffer) - got)  # what could not be written
+        return len(buffer)
+
+    def truncate(self, size: int | None = None) -> int:
         try:
-            self._file.close()
-        except (OSError, RuntimeError):  # the disk is full; h5py has closed what it could
-            pass
+            return self._raw.truncate(size)
+        except OSError as error:
+            self._error = self._error or error
+            return size or 0
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._raw.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._raw.tell()
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
 
 
 def _value(path: str, value: Any) -> Any:

@@ -504,4 +504,4 @@ class _AsOSError:
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, self._errors) and not isinstance(error, OSError):
-            raise OSError(f"{self._path}: it cannot be written: {error}") from error
+            raise OSError(f"{self._path}: it cannot be written (the disk may be full): {error}") from error
