@@ -151,16 +151,21 @@ class _Groups(Chunks):
             sizes += file.sizes
         super().__init__(sizes)
         self.damage = damage
-        schema = self._first[1] if self._first is not None else None
+        try:
+            self._choose(columns)
+        except BaseException:
+            self.close()
+            raise
+
+    def _choose(self, columns: list[str] | None) -> None:
+        """Which columns to read, and what to make of a row."""
+        path, schema = self._first if self._first is not None else ("", None)
         names: list[str] = schema.names if schema is not None else []
         self._columns = columns if columns is not None else names
         missing = [name for name in self._columns if name not in names]
-        if missing and self._first is not None:
-            self.close()
-            raise FormatError(f"{self._first[0]}: there is no column {missing[0]!r}; there are {names[:20]}")
-        self._as = _kind(self._first[0], schema) if self._first is not None else dict
-        if columns is not None:
-            self._as = dict
+        if missing and schema is not None:
+            raise FormatError(f"{path}: there is no column {missing[0]!r}; there are {names[:20]}")
+        self._as = dict if columns is not None or schema is None else _kind(path, schema)
 
     def _open_file(self, number: int) -> Any:
         last, file = self._file
@@ -193,12 +198,18 @@ class _Groups(Chunks):
         pyarrow = need("pyarrow", "arrow")
         try:
             table = self._open_file(number).table(group, self._columns)
+            table.validate(full=True)  # Arrow trusts offsets in a file: damaged ones would end the process
             return [table.column(name).combine_chunks() for name in self._columns]
         except (pyarrow.ArrowException, OSError) as error:
             raise FormatError(f"{self._paths[number]}: group {group} cannot be read: {error}") from error
 
     def _row(self, loaded: list[Any], within: int) -> Any:
-        values = [_value(column, within) for column in loaded]
+        try:
+            values = [_value(column, within) for column in loaded]
+        except (need("pyarrow", "arrow").ArrowException, ValueError) as error:
+            raise FormatError(
+                f"{self._paths[self._groups[self._last[0]][0]]}: a row cannot be read: {error}"
+            ) from error
         return dict(zip(self._columns, values, strict=True)) if self._as is dict else self._as(values)
 
     def close(self) -> None:
@@ -222,14 +233,16 @@ def _kind(path: str, schema: Any) -> Any:
         return dict
     try:
         header = json.loads(text)
-        if (header["format"], header["version"]) != (_FORMAT, _VERSION):
-            raise FormatError(
-                f"{path}: metadata 'headrace': format {header['format']!r}, version {header['version']!r}; this "
-                f"headrace reads {_FORMAT!r}, version {_VERSION}"
-            )
-        return {"dict": dict, "list": list, "tuple": tuple}[header["kind"]]
-    except (LookupError, TypeError, json.JSONDecodeError) as error:
+        known = header["format"], header["version"]
+        kind = {"dict": dict, "list": list, "tuple": tuple}.get(header["kind"])
+    except (LookupError, TypeError, ValueError) as error:
         raise FormatError(f"{path}: metadata 'headrace': the header is damaged: {error!r}") from error
+    if known != (_FORMAT, _VERSION) or kind is None:
+        raise FormatError(
+            f"{path}: metadata 'headrace': format {known[0]!r}, version {known[1]!r}, datapoints {header['kind']!r}; "
+            f"this headrace reads {_FORMAT!r}, version {_VERSION}"
+        )
+    return kind
 
 
 def _value(column: Any, within: int) -> Any:

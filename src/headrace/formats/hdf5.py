@@ -133,20 +133,16 @@ def _header(filename: str, file: Any) -> dict[str, Any]:
         return {"kind": "list", "paths": None}
     try:
         header = json.loads(text)
-        known = (header["format"], header["version"])
-        return (
-            {"kind": header["kind"], "paths": header["paths"], **header}
-            if known == (_FORMAT, _VERSION)
-            else _no(filename, f"format {known[0]!r}, version {known[1]!r}")
-        )
+        known = header["format"], header["version"]
+        found = {"kind": header["kind"], "paths": header["paths"]}
     except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, FormatError):
-            raise
         raise FormatError(f"{filename}: attribute 'headrace': the header is damaged: {error!r}") from error
-
-
-def _no(filename: str, what: str) -> Any:
-    raise FormatError(f"{filename}: attribute 'headrace': {what}; this headrace reads {_FORMAT!r}, version {_VERSION}")
+    if known != (_FORMAT, _VERSION):
+        raise FormatError(
+            f"{filename}: attribute 'headrace': format {known[0]!r}, version {known[1]!r}; this headrace reads "
+            f"{_FORMAT!r}, version {_VERSION}"
+        )
+    return found
 
 
 def _dataset(h5py: Any, filename: str, file: Any, name: str) -> Any:

@@ -116,7 +116,7 @@ class _NumpyData(Reader):
                 return _Packed(archive["records"], archive["ends"], self.path, self.allow_pickle)
         except FormatError:
             raise
-        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
             raise FormatError(f"{self.path}: this cannot be read as an .npz archive: {error}") from error
 
     def _load_upstream(self) -> Any:

@@ -100,7 +100,7 @@ class Reader(DataFlow):
         for number in order.since(position):
             state["position"] = position = position + 1
             try:
-                datapoint = records[number]
+                datapoint = self._read_record(records, number)
             except FormatError as error:
                 datapoint = policy.handle(error, position - 1)
                 if datapoint is None:
@@ -114,7 +114,7 @@ class Reader(DataFlow):
             return None
         records = self._records()
         order = self._order(records, place, pass_index, place.share if self.takes_share else (0, 1))
-        return lambda turn: records[order[turn]]
+        return lambda turn: self._read_record(records, order[turn])
 
     def _order(self, records: Records, place: Place, pass_index: int, share: tuple[int, int]) -> Order:
         if records.bounds is None:
@@ -124,12 +124,38 @@ class Reader(DataFlow):
     def _records(self) -> Records:
         pid, records = self.__dict__.get("_opened", (None, None))
         if pid != os.getpid():
-            records = self._open()
+            records = self._open_checked()
             if records.damage and self.on_error == "raise":
                 records.close()
                 raise records.damage[0]
             self._opened = os.getpid(), records
         return records  # type: ignore[no-any-return]
+
+    def _open_checked(self) -> Records:
+        try:
+            records = self._open()
+            len(records)
+        except (FormatError, ImportError):
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and error.filename is not None:
+                raise  # it names the file
+            raise self._damaged("this cannot be read", error) from error
+        return records
+
+    def _read_record(self, records: Records, number: int) -> Any:
+        try:
+            return records[number]
+        except FormatError:
+            raise
+        except Exception as error:
+            raise self._damaged(f"record {number} cannot be read", error) from error
+
+    def _damaged(self, what: str, error: Exception) -> FormatError:
+        # Damaged bytes make the libraries of the formats raise all kinds of errors.
+        where = next(iter(self._arguments().values()))
+        where = where[0] if isinstance(where, list) and len(where) == 1 else where
+        return FormatError(f"{where}: {what}: {type(error).__name__}: {error}")
 
     def close(self) -> None:
         """Close the files. They are opened again when they are needed."""
