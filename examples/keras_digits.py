@@ -59,7 +59,7 @@ def main():
         step, model = 0, new_model()
 
     with flow:  # ends the workers
-        # train_on_batch, since fit() reads ahead of the training: the state of the flow would be ahead, too.
+        # train_on_batch, since fit() reads a batch before it trains: the state of the flow would be ahead, too.
         for images, labels in flow:
             model.train_on_batch(images, labels)
             step += 1

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import headrace as hr
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
@@ -72,3 +75,23 @@ def test_anchors_exist(page: Path) -> None:
             for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
         ]
         assert anchor in anchors, f"{page.name} links to {target}#{anchor}"
+
+
+def test_the_table_of_stages_is_complete_and_true() -> None:
+    rows = re.findall(
+        r"^\| `(\w+)` \|[^|]*\|([^|]*)\| (yes|no) \|", (ROOT / "docs" / "stages.md").read_text(), re.MULTILINE
+    )
+    stages = {
+        name: thing
+        for name, thing in vars(hr).items()
+        if isinstance(thing, type) and thing.__module__.startswith("headrace.stages.")
+    }
+
+    assert sorted(name for name, *_ in rows) == sorted(stages)
+    for name, length, elementwise in rows:
+        assert stages[name].elementwise == (elementwise == "yes"), name
+        always = "none" not in length
+        raises = "NoLengthError(" in inspect.getsource(stages[name].__len__)
+        inherits = "__len__" not in vars(stages[name]) and not issubclass(stages[name], hr.ProxyDataFlow)
+        if name not in ("RepeatedData", "WeightedMix"):  # it depends on their arguments
+            assert always != (raises or inherits), name
