@@ -41,6 +41,7 @@ from .observe.explain import Verdict, explain
 from .observe.speed import SpeedResult, TestDataSpeed
 from .observe.stats import Stats
 from .observe.tune import TuneResult, TuneRow, tune
+from .observe.watch import watch
 from .parallel.mappers import (
     MultiProcessMapAndBatchData,
     MultiProcessMapAndBatchDataZMQ,
@@ -190,6 +191,7 @@ __all__ = [
     "Verdict",
     "explain",
     "tune",
+    "watch",
     # randomness
     "WorkerInfo",
     "seed",

@@ -19,7 +19,9 @@ from .commands.bench import bench
 from .commands.convert import convert
 from .commands.doctor import doctor
 from .commands.explain import explain
+from .commands.report import report
 from .commands.targets import INTERRUPTED, Refusal
+from .commands.top import top
 from .commands.trace import trace
 from .commands.tune import tune
 
@@ -29,7 +31,9 @@ COMMANDS = (
     bench,
     explain,
     tune,
+    report,
     trace,
+    top,
     doctor,
     convert,
 )

@@ -45,6 +45,7 @@ class Phase:
     """A part of an observation, in which nothing was changed.
 
     Attributes:
+        began_s: when it began, by `time.perf_counter`.
         datapoints: how many the consumer was given.
         consumer_s: how long it held them.
         stats: what the pipeline did.
@@ -53,6 +54,7 @@ class Phase:
 
     def __init__(self, flow: DataFlow) -> None:
         self._flow = flow
+        self.began_s = time.perf_counter()
         self._before = take(flow)
         self._idle = _idle_seconds()
         self.datapoints = 0
@@ -148,6 +150,12 @@ class Observation:
             f"nothing to measure: the flow gave {self._datapoints} datapoints in {self.seconds:g} s; observe it longer"
         )
 
+    @property
+    def phases(self) -> list[tuple[Phase, str]]:
+        """Those that have begun, and what they are called."""
+        named = ((self.warm, "warm-up"), (self.alone, "pipeline alone"), (self.loaded, "with the consumer"))
+        return [(phase, name) for phase, name in named if phase is not None]
+
     def run(self) -> None:
         """Do it. What the pipeline raises passes through; after Ctrl-C there is what was measured until then."""
         metering.attach(self.flow)
@@ -158,8 +166,8 @@ class Observation:
             self.interrupted = True
             raise
         finally:
-            for phase in (self.warm, self.alone, self.loaded):
-                if phase is not None and not hasattr(phase, "stats"):
+            for phase, _ in self.phases:
+                if not hasattr(phase, "stats"):
                     phase.end()
             for flow in _read_here(self.flow):
                 if flow._runtime.counters is not None:

@@ -59,6 +59,15 @@ class TuneRow:
         memory_bytes: memory of all processes at the end.
         first_s: seconds from the construction to the first result.
         note: why it could not run, or what to know of it.
+
+    Example:
+        >>> import headrace as hr
+        >>> row = hr.TuneRow("thread", {"num_thread": 2}, abs, 2)
+        >>> row.code
+        'hr.BatchData(hr.MultiThreadMapData(ds, map_func=abs, num_thread=2), 2)'
+        >>> with row.build(hr.DataFromList([-1, -2], shuffle=False)) as flow:
+        ...     list(flow)
+        [array([1, 2], dtype=int32)]
     """
 
     pattern: Pattern
@@ -141,7 +150,7 @@ class TuneResult:
 
     Example:
         >>> import headrace as hr
-        >>> result = hr.tune([1, 2, 3, 4], abs, seconds=1, progress=False)
+        >>> result = hr.tune([1, 2, 3, 4], abs, seconds=1, max_workers=1, progress=False)
         >>> result.best.pattern, result.code
         ('inline', 'hr.MapData(ds, abs)')
         >>> list(result.build(hr.DataFromList([-1, -2], shuffle=False)))
@@ -210,7 +219,7 @@ def tune(
         >>> def fetch(n):
         ...     time.sleep(0.01)
         ...     return n
-        >>> result = hr.tune(range(1000), fetch, seconds=3, max_workers=4, progress=False)
+        >>> result = hr.tune(range(1000), fetch, seconds=2, max_workers=4, progress=False)
         >>> result.best.pattern in ("thread", "process", "runner"), result.best.workers
         (True, 4)
     """

@@ -1,0 +1,98 @@
+"""The live view, and Prometheus."""
+
+from __future__ import annotations
+
+import io
+import sys
+import threading
+import urllib.request
+
+import pytest
+from pipelines import quick
+
+import headrace as hr
+from headrace.observe import prometheus
+
+
+class Screen(io.StringIO):
+    """A terminal, or a file, that says when something was written to it."""
+
+    def __init__(self, terminal: bool):
+        super().__init__()
+        self.terminal = terminal
+        self.written = threading.Event()
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+    def write(self, text: str) -> int:
+        if "workers" in text:
+            self.written.set()
+        return super().write(text)
+
+
+def flow_of(count: int = 100) -> hr.DataFlow:
+    return hr.BatchData(hr.MultiThreadMapData(hr.DataFromList(list(range(count))), 2, quick), 5)
+
+
+def test_where_there_is_no_terminal_it_is_plain_lines() -> None:
+    screen = Screen(terminal=False)
+    with flow_of() as flow, hr.watch(flow, 0.01, file=screen) as watching:
+        assert len(list(flow)) == 20
+        assert screen.written.wait(10)
+    assert "headrace: BatchData" in screen.getvalue()
+    assert "MultiThreadMapData: 2 workers" in screen.getvalue()
+    assert "\x1b" not in screen.getvalue()
+    assert (watching.stats.flows[1].pool.delivered, threading.active_count()) == (100, threading.active_count())
+
+
+def test_on_a_terminal_it_is_a_table_that_disappears(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = Screen(terminal=True)
+    stdout = sys.stdout
+    with flow_of() as flow, hr.watch(flow, 0.01, file=screen):
+        print("the program's own words")
+        assert sys.stdout is stdout, "no screen, so it is left alone"
+        list(flow)
+        assert screen.written.wait(10)
+    assert "in\nflight" not in capsys.readouterr().out
+    assert "\x1b[" in screen.getvalue()
+
+
+def test_nothing_goes_to_stdout_and_nothing_is_measured_afterwards(capfd: pytest.CaptureFixture[str]) -> None:
+    with flow_of() as flow:
+        with hr.watch(flow, 0.01) as watching:
+            list(flow)
+            assert watching.stats.flows[-1].datapoints == 20
+        assert flow.stats().flows[-1].datapoints is None
+    assert capfd.readouterr().out == ""
+
+
+def test_an_error_in_the_loop_passes_through() -> None:
+    with pytest.raises(ZeroDivisionError), hr.watch(flow_of(), file=io.StringIO()):
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(("arguments", "error"), [(([1],), TypeError), ((hr.DataFromList([1]), 0), ValueError)])
+def test_bad_input(arguments, error) -> None:
+    with pytest.raises(error):
+        hr.watch(*arguments)
+
+
+def test_prometheus_serves_the_counters_on_loopback_only() -> None:
+    pytest.importorskip("prometheus_client")
+    with flow_of() as flow, prometheus.serve(flow, 0) as server:
+        list(flow)
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=10) as answer:
+            text = answer.read().decode()
+        assert server._server.server_address[0] == "127.0.0.1"
+    label = 'flow="MultiThreadMapData",number="1"'
+    assert f"headrace_datapoints_delivered_total{{{label}}} 100.0" in text
+    assert f"headrace_workers{{{label}}} 2.0" in text
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=10)
+
+
+def test_without_the_client_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    with pytest.raises(ImportError, match=r"headrace\[prometheus\]"):
+        prometheus.serve(flow_of())
