@@ -33,8 +33,8 @@ __all__ = ["Pattern", "TuneResult", "TuneRow", "Tuner", "take_apart", "tune"]
 
 Pattern = Literal["inline", "thread", "process", "map_and_batch", "runner"]
 
-_TRIAL_S = 0.35
-_WARM_S = 0.15
+_LEAST_TRIAL_S = 0.1
+_WARM_S = 0.1
 _GOES_ON = 1.1
 """More workers are tried for as long as each step makes it so many times as fast."""
 _CLOSE, _SAME = 0.5, 0.8
@@ -388,7 +388,7 @@ class Tuner:
             if next(datapoints, flow) is flow:
                 return dataclasses.replace(row, note="nothing to measure: the flow is empty, or too short for a batch")
             first_s = time.perf_counter() - began
-            trial_s = max(_TRIAL_S, self._seconds / 80)
+            trial_s = max(_LEAST_TRIAL_S, self._seconds / 80)
             step = _read(datapoints, 1, _WARM_S)[2]
             cpu_s = _cpu_s(flow)
             count, seconds, _ = _read(datapoints, step, trial_s)
