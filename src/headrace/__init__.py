@@ -5,6 +5,7 @@ Wrap a slow iterable, use all cores, and get every datapoint exactly once.
 
 from ._version import __version__
 from .errors import (
+    AddressError,
     AuditError,
     BatchError,
     CacheError,
@@ -16,7 +17,12 @@ from .errors import (
     ItemTimeoutError,
     NoLengthError,
     NotReentrantError,
+    PeerLost,
+    ProtocolError,
+    RemoteError,
     RemoteTraceback,
+    SecurityError,
+    SenderFailed,
     SerializationError,
     StateError,
     TooManyErrors,
@@ -58,6 +64,8 @@ from .parallel.runners import (
     PrefetchData,
     PrefetchDataZMQ,
 )
+from .remote.receiver import RemoteDataZMQ
+from .remote.sender import send_dataflow_zmq
 from .seeding import WorkerInfo, seed, worker_info
 from .shared_list import SharedList
 from .sources.fake import FakeData
@@ -180,6 +188,9 @@ __all__ = [
     "MultiThreadRunner",
     "PrefetchData",
     "PrefetchDataZMQ",
+    # over the network
+    "RemoteDataZMQ",
+    "send_dataflow_zmq",
     # look and measure
     "audit",
     "PrintData",
@@ -197,6 +208,7 @@ __all__ = [
     "seed",
     "worker_info",
     # errors
+    "AddressError",
     "AuditError",
     "BatchError",
     "CacheError",
@@ -208,7 +220,12 @@ __all__ = [
     "ItemTimeoutError",
     "NoLengthError",
     "NotReentrantError",
+    "PeerLost",
+    "ProtocolError",
+    "RemoteError",
     "RemoteTraceback",
+    "SecurityError",
+    "SenderFailed",
     "SerializationError",
     "StateError",
     "TooManyErrors",

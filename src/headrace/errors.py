@@ -17,6 +17,12 @@
          ├─ FormatError             a file that is damaged, or not what it should be (a ValueError)
          ├─ CacheError              a cache file that is damaged, foreign or of another pipeline (a ValueError)
          ├─ AuditError              a datapoint was lost or doubled (a RuntimeError)
+         ├─ RemoteError             a flow over the network cannot go on (a RuntimeError)
+         │   ├─ AddressError        address in use, unknown host
+         │   ├─ SecurityError       keys that are missing, unreadable, or not accepted (also a ValueError)
+         │   ├─ ProtocolError       the two sides do not fit: versions, arguments, damaged messages
+         │   ├─ PeerLost            the other side is gone for longer than timeout_s (also a TimeoutError)
+         │   └─ SenderFailed        the flow of a sender has raised
          └─ StateError              a saved state that does not fit (a ValueError)
     BaseException
      └─ DataFlowTerminated          the flow was closed under a running iterator
@@ -28,6 +34,7 @@ a `RemoteTraceback` as its cause and a note that names the stage, the worker and
 from __future__ import annotations
 
 __all__ = [
+    "AddressError",
     "AuditError",
     "BatchError",
     "CacheError",
@@ -39,7 +46,12 @@ __all__ = [
     "ItemTimeoutError",
     "NoLengthError",
     "NotReentrantError",
+    "PeerLost",
+    "ProtocolError",
+    "RemoteError",
     "RemoteTraceback",
+    "SecurityError",
+    "SenderFailed",
     "SerializationError",
     "StateError",
     "TooManyErrors",
@@ -111,6 +123,30 @@ class FormatError(DataFlowError, ValueError):
 
 class CacheError(DataFlowError, ValueError):
     """A file that `DiskCache` should read is damaged, none of its own, or was written for another pipeline."""
+
+
+class RemoteError(DataFlowError, RuntimeError):
+    """A flow over the network cannot go on."""
+
+
+class AddressError(RemoteError):
+    """An address is in use, cannot be bound, or names a host that nobody knows."""
+
+
+class SecurityError(RemoteError, ValueError):
+    """Keys are missing, unreadable, or were not accepted by the other side. The text never shows a key."""
+
+
+class ProtocolError(RemoteError):
+    """Sender and receiver do not fit: other versions, arguments that contradict each other, or damaged messages."""
+
+
+class PeerLost(RemoteError, TimeoutError):
+    """There was nobody on the other side for longer than ``timeout_s``."""
+
+
+class SenderFailed(RemoteError):
+    """The flow of a sender has raised, and no other sender is left. The text is what it raised."""
 
 
 class StateError(DataFlowError, ValueError):

@@ -1,0 +1,470 @@
+"""`send_dataflow_zmq`: give what a flow gives to a receiver elsewhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import socket
+import sys
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import zmq
+from tqdm import tqdm
+
+from .._checks import check_count, known_length
+from ..errors import PeerLost, ProtocolError, RemoteError, SerializationError
+from ..flow import DataFlow, as_flow
+from .codec import WireError
+from .link import Link, Options, Patience, check_heartbeat, check_timeout
+from .replay import Replay, StateFile
+from .security import Gatekeeper, PathLike, check_keys, load_keys, parse_address
+from .wire import VERSION, Kind, Message, Packer, VersionError, unpack
+
+__all__ = ["SendResult", "send_dataflow_zmq"]
+
+logger = logging.getLogger("headrace")
+
+BUFFER_BYTES = 64 << 20
+_MAX_REPLY_BYTES = 1 << 16
+HEARTBEAT_S = 5.0
+_TICK_MS = 1000
+_LINGER_S = 1.0
+_LOOK_EVERY = 16
+"""After so many entries the sender looks for acknowledgements even if it could go on without."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SendResult:
+    """What a sender has done.
+
+    Attributes:
+        datapoints: how many were sent, each counted once.
+        nbytes: their size on the wire.
+        passes: how many passes of the flow have ended.
+        resent: entries that went out again after a connection broke or the receiver was restarted.
+        lost: entries that a receiver may have taken with it when it ended; 0 with ``ack=True``.
+    """
+
+    datapoints: int
+    nbytes: int
+    passes: int
+    resent: int
+    lost: int
+
+
+def send_dataflow_zmq(
+    df: Any,
+    addr: str,
+    hwm: int = 50,
+    format: str | None = None,
+    bind: bool = False,
+    *,
+    passes: int | None = None,
+    ack: bool = False,
+    name: str | None = None,
+    state_file: PathLike | None = None,
+    key: PathLike | None = None,
+    peers: PathLike | Sequence[PathLike] | None = None,
+    allow_pickle: bool = False,
+    timeout_s: float | None = None,
+    buffer_bytes: int = BUFFER_BYTES,
+    heartbeat_s: float = HEARTBEAT_S,
+    progress: bool | None = None,
+) -> SendResult:
+    """Iterate a flow and send its datapoints to a `RemoteDataZMQ`, which may run on another machine.
+
+    It blocks, for ever unless ``passes`` is given. The receiver may start earlier or later, go away and come back.
+
+    Datapoints travel as data: numbers, str, bytes, list, tuple, dict and numpy arrays, of any nesting (up to 64
+        levels).
+
+    Args:
+        df: the flow.
+        addr: ``tcp://HOST:PORT`` or ``ipc://PATH``. Beyond this machine only with keys.
+        hwm: the most datapoints that are sent and not yet taken by the consumer.
+        format: None. (Tensorpack's ``zmq_ops`` spoke to a TensorFlow operator that no longer exists.)
+        bind: whether to bind to the address; by default the receiver does, and senders connect. A sender that binds
+            feeds one receiver.
+        passes: how many passes to send, at least 1; it returns when the consumer has taken the last datapoint. None:
+            the flow is repeated for ever.
+        ack: deliver each datapoint exactly once, also if this sender is killed and started again with its
+            ``state_file``, or the receiver from its state. The flow must be one whose state is exact, and random
+            numbers come from its seed. The receiver needs ``ack=True`` as well.
+        name: of this sender in counts, logs and errors; its host and process number by default.
+        state_file: where the flow's state is written once a second, and read at the start. JSON. Only with ``ack``.
+        key: the file of the own secret key, ``NAME.key_secret`` (see ``headrace keygen``).
+        peers: files (or folders) of the public keys of the other side, ``NAME.key``.
+        allow_pickle: send other Python objects, too, by pickle. The receiver must allow it as well, and thereby lets
+            this sender run any code there. On ``tcp://127.0.0.1`` every user of the machine can be a sender: use
+            ``ipc://`` or keys where there are others.
+        timeout_s: how long there may be no receiver; None: for ever.
+        buffer_bytes: the same limit as ``hwm``, in bytes (but one datapoint is always sent).
+        heartbeat_s: how often a silent connection is tested; after three times without an answer it is broken.
+        progress: show a bar; by default where stderr is a terminal.
+
+    Returns:
+        A `SendResult`, if ``passes`` is given.
+
+    Order and integrity: in the order of the flow. Without ``ack``, at most ``hwm`` datapoints are lost when the
+        receiver
+    ends in mid-stream; `SendResult.lost` and the log count them. When only the connection breaks, none is.
+
+    Raises:
+        TypeError, ValueError: at once, for arguments of a wrong type or value.
+        AddressError: the address is in use, or its host unknown.
+        SecurityError: keys are missing, unreadable or not accepted.
+        ProtocolError: the receiver has another version of headrace, or other arguments; it says which.
+        PeerLost: there was no receiver for ``timeout_s``.
+        SerializationError: a datapoint is no data (and ``allow_pickle`` is false), or too large.
+        Exception: what the flow raises. The receiver is told.
+
+    Example:
+        >>> import tempfile, threading
+        >>> import headrace as hr
+        >>> address = f"ipc://{tempfile.mkdtemp()}/socket"
+        >>> ds = hr.DataFromList([[1, "a"], [2, "b"]], shuffle=False)
+        >>> sender = threading.Thread(target=hr.send_dataflow_zmq, args=(ds, address), kwargs={"passes": 1})
+        >>> sender.start()
+        >>> with hr.RemoteDataZMQ(address, passes=1) as remote:
+        ...     list(remote)
+        [[1, 'a'], [2, 'b']]
+        >>> sender.join()
+    """
+    if format is not None:
+        raise ValueError(f"format must be None, got {format!r}: zmq_ops is not supported; receive with RemoteDataZMQ")
+    key_file, peer_files = check_keys(key, peers)
+    address = parse_address("addr", addr, keys=key is not None, bind=bind)
+    hwm = check_count("hwm", hwm)
+    buffer_bytes = check_count("buffer_bytes", buffer_bytes)
+    options = Options(check_heartbeat(heartbeat_s), _MAX_REPLY_BYTES, 1000)
+    if passes is not None:
+        passes = check_count("passes", passes)
+    patience = Patience(check_timeout(timeout_s))
+    if state_file is not None and not ack:
+        raise ValueError("state_file is only used with ack=True")
+    flow = as_flow(df)
+    keys = load_keys(key_file, peer_files, bind=bind)
+    name = check_name(name) if name is not None else f"{socket.gethostname()}-{os.getpid()}"
+    hello = {
+        "name": name,
+        "ack": bool(ack),
+        "pickle": bool(allow_pickle),
+        "hwm": hwm,
+    }
+    with zmq.Context() as context:
+        gate = Gatekeeper(context, keys.peers) if keys is not None and bind else None
+        try:
+            link = Link(context, address, bind, keys, options)
+            try:
+                file = StateFile(Path(state_file)) if state_file is not None else None
+                replay = Replay(flow, passes, file, keep=ack)
+                try:
+                    stream = file.stream if file is not None else os.urandom(16)
+                    sender = _Sender(link, replay, stream, hello, patience, hwm, buffer_bytes)
+                    return sender.run(_bar(flow, name, progress))
+                finally:
+                    replay.close()
+            finally:
+                link.close(_LINGER_S)
+        finally:
+            if gate is not None:
+                gate.close()
+
+
+def check_name(value: Any) -> str:
+    """A name that can be shown anywhere.
+
+    Raises:
+        TypeError, ValueError: it is none.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"name must be a str, got {type(value).__name__}")
+    if not 0 < len(value) <= 100 or not value.isprintable():
+        raise ValueError(f"name must have 1 to 100 printable characters, got {value!r:.120}")
+    return value
+
+
+def _bar(flow: DataFlow, name: str, progress: bool | None) -> Any:
+    shown = sys.stderr.isatty() if progress is None else progress
+    return tqdm(total=known_length(flow), desc=name, unit="dp", disable=not shown, leave=True)
+
+
+class _Entry:
+    """What is sent, or to be sent, until it is acknowledged."""
+
+    __slots__ = ("frame", "nbytes", "number")
+
+    def __init__(self, number: int, frame: zmq.Frame):
+        self.number = number
+        self.frame = frame
+        self.nbytes = len(frame)
+
+
+class _Sender:
+    """The conversation with a receiver.
+
+    ``_window`` holds all entries that were made and are not acknowledged; the first ``_sent`` of them went over this
+    connection. When there is a new connection, the receiver says which entry it wants first: that is either in the
+    window, or (with ``ack``) the flow goes back to it.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        replay: Replay,
+        stream: bytes,
+        hello: dict[str, Any],
+        patience: Patience,
+        hwm: int,
+        buffer_bytes: int,
+    ):
+        self._link = link
+        self._replay = replay
+        self._stream = stream
+        self._hello = hello
+        self._patience = patience
+        self._limits = (hwm, buffer_bytes)
+        self._packer = Packer()
+        self._window: deque[_Entry] = deque()
+        self._sent = 0
+        self._sent_bytes = 0
+        self._granted = (0, 0)
+        self._most_bytes = 0  # the largest message that the receiver takes
+        self._peer: bytes | None = None  # routing id of the receiver; empty for a DEALER
+        self._welcome = False  # whether it has said what it wants
+        self._receiver: bytes | None = None  # the run of the receiver that was last served
+        self._counted = replay.number  # entries beyond which datapoints are counted
+        self._datapoints = self._nbytes = self._resent = self._lost = 0
+        self._waiting_logged = False
+        self._poller = zmq.Poller()
+        link.register(self._poller)
+
+    def run(self, bar: Any) -> SendResult:
+        """Send everything."""
+        name = self._hello["name"]
+        logger.info("sender %s: %s %s", name, "waits at" if self._link.bind else "sends to", self._link.address.text)
+        try:
+            while not self._welcome:
+                self._wait()
+            while True:
+                entry = self._next_entry(bar)
+                if entry is not None:
+                    self._offer(entry)
+                elif self._window:
+                    self._wait()  # for the last acknowledgements; a receiver may still want to go back
+                else:
+                    break
+        except RemoteError:
+            raise
+        except BaseException as error:
+            self._tell_failure(error)
+            raise
+        finally:
+            bar.close()
+        return SendResult(self._datapoints, self._nbytes, self._replay.passes, self._resent, self._lost)
+
+    def _next_entry(self, bar: Any) -> _Entry | None:
+        number = self._replay.number
+        made = self._replay.next()
+        if made is None:
+            return None
+        kind, value = made
+        frame = self._packer.pack(kind, self._stream, number, value, allow_pickle=self._hello["pickle"])
+        if len(frame) > self._most_bytes:
+            raise SerializationError(
+                f"datapoint {number} takes {len(frame):,} bytes, and the receiver takes at most {self._most_bytes:,} "
+                "(max_item_bytes); raise that, or send smaller ones"
+            )
+        if number >= self._counted:
+            self._counted = number + 1
+            if kind is Kind.DATA:
+                self._datapoints += 1
+                self._nbytes += len(frame)
+                bar.update(1)
+        return _Entry(number, frame)
+
+    def _offer(self, entry: _Entry) -> None:
+        """Send an entry, as soon as there is room; or find that it is not wanted after all."""
+        self._window.append(entry)
+        if entry.number % _LOOK_EVERY == 0:
+            self._look()
+        self._flush()
+        while self._sent < len(self._window):
+            self._wait()
+
+    def _flush(self) -> None:
+        while self._welcome and self._sent < len(self._window):
+            entry = self._window[self._sent]
+            items, nbytes = self._granted
+            if self._sent and (self._sent >= items or self._sent_bytes + entry.nbytes > nbytes):
+                return
+            self._send(entry.frame)
+            self._sent += 1
+            self._sent_bytes += entry.nbytes
+
+    def _wait(self) -> None:
+        """Wait for something to happen, and see to it.
+
+        Raises:
+            PeerLost: nobody has been there for too long.
+        """
+        if self._peer is not None:
+            self._patience.restart()
+        elif self._patience.spent():
+            raise PeerLost(
+                f"there has been no receiver at {self._link.address.text} for {self._patience.timeout_s:g} s; start "
+                f"it, or "
+                "check address and port"
+            )
+        elif not self._waiting_logged:
+            self._waiting_logged = True
+            logger.warning("sender %s: no receiver at %s; waiting", self._hello["name"], self._link.address.text)
+        if not self._poller.poll(self._patience.wait_ms(_TICK_MS)) and self._peer is not None:
+            self._send(self._packer.pack(Kind.PING, self._stream))
+        self._look()
+        self._flush()
+
+    def _look(self) -> None:
+        """Take what came, without waiting."""
+        news = self._link.news()
+        if self._link.bind:
+            if news.down and self._peer is not None:
+                self._send(self._packer.pack(Kind.PING, self._stream))  # is it ours that has gone?
+        elif news.down:
+            self._lose_receiver()
+        elif news.up:
+            self._greet(b"")
+        while (came := self._link.receive()) is not None:
+            peer, data = came
+            try:
+                message = unpack(data) if data is not None else None
+            except VersionError as error:
+                raise self._version_error(error.version) from None
+            except WireError:
+                message = None
+            self._handle(peer, message)
+
+    def _handle(self, peer: bytes, message: Message | None) -> None:
+        if message is None:
+            if peer == self._peer and not self._link.bind:
+                raise ProtocolError(f"{self._link.address.text}: what answers there is no receiver of headrace")
+            return
+        if message.kind is Kind.JOIN and self._link.bind:
+            self._join(peer)
+            return
+        if peer != self._peer or message.stream != self._stream:
+            return
+        value = message.value()
+        if message.kind is Kind.ACK:
+            self._acknowledged(message.number, value)
+        elif message.kind is Kind.WELCOME:
+            self._start(value)
+        elif message.kind is Kind.REFUSED:
+            raise ProtocolError(f"the receiver at {self._link.address.text} refused: {value}")
+
+    def _join(self, peer: bytes) -> None:
+        """A receiver has connected. The one that was there before has gone, or else goes on alone."""
+        if self._peer is not None and self._send(self._packer.pack(Kind.PING, self._stream)):
+            text = "this sender feeds another receiver already; a sender that binds feeds one"
+            self._link.send(peer, self._packer.pack(Kind.REFUSED, self._stream, 0, text))
+            return
+        self._greet(peer)
+
+    def _greet(self, peer: bytes) -> None:
+        self._peer = peer
+        self._welcome = False
+        self._waiting_logged = False
+        self._send(self._packer.pack(Kind.HELLO, self._stream, self._first, self._hello))
+
+    @property
+    def _first(self) -> int:
+        """The first entry that could be sent without going back."""
+        return self._window[0].number if self._window else self._replay.number
+
+    def _start(self, wanted: Any) -> None:
+        """Go on with the entry that the receiver wants."""
+        number, receiver, items, nbytes, self._most_bytes = wanted
+        before = self._first
+        if number is None:
+            number = self._replay.number
+            self._lost += self._sent  # went to a receiver that is no more
+            for _ in range(self._sent):
+                self._window.popleft()
+            number = self._first
+        elif self._hello["ack"]:
+            self._go_to(number)
+        else:
+            self._drop_until(number)
+            if number < self._first:
+                self._lost += self._first - number
+            elif number > self._first:
+                raise ProtocolError(f"the receiver wants entry {number}, which was never sent")
+        if self._receiver is not None and receiver != self._receiver:
+            logger.warning(
+                "sender %s: a new receiver at %s, which begins with entry %d; %d were lost so far",
+                self._hello["name"], self._link.address.text, self._first, self._lost,
+            )  # fmt: skip
+        self._receiver = receiver
+        self._resent += self._sent if number == before else 0
+        self._sent = self._sent_bytes = 0
+        self._granted = (min(items, self._limits[0]), min(nbytes, self._limits[1]))
+        self._welcome = True
+        self._send(self._packer.pack(Kind.START, self._stream, self._first, self._lost))
+
+    def _drop_until(self, number: int) -> None:
+        while self._window and self._window[0].number < number:
+            entry = self._window.popleft()
+            if self._sent:
+                self._sent -= 1
+                self._sent_bytes -= entry.nbytes
+
+    def _go_to(self, number: int) -> None:
+        """Make ``number`` the first entry of the window, or the next one to be made."""
+        if self._window and self._window[0].number <= number <= self._window[-1].number:
+            self._drop_until(number)
+            return
+        self._window.clear()
+        self._sent = self._sent_bytes = 0
+        if number != self._replay.number:
+            logger.warning("sender %s: goes to entry %d, from %d", self._hello["name"], number, self._replay.number)
+            self._replay.seek(number)
+
+    def _acknowledged(self, number: int, granted: Any) -> None:
+        items, nbytes = granted
+        self._granted = (min(items, self._limits[0]), min(nbytes, self._limits[1]))
+        self._drop_until(number)
+
+    def _send(self, frame: zmq.Frame) -> bool:
+        if self._peer is None:
+            return False
+        there = self._link.send(self._peer, frame)
+        if not there:
+            self._lose_receiver()
+        return there
+
+    def _lose_receiver(self) -> None:
+        """The connection is gone; what was sent over it may or may not have arrived."""
+        if self._peer is not None:
+            logger.warning("sender %s: lost the receiver at %s", self._hello["name"], self._link.address.text)
+            self._waiting_logged = True
+        self._peer = None
+        self._welcome = False
+        if not self._link.bind:
+            self._poller = zmq.Poller()
+            self._link.reopen()
+            self._link.register(self._poller)
+
+    def _tell_failure(self, error: BaseException) -> None:
+        text = f"{type(error).__name__}: {error}"[:1000]
+        if self._welcome:
+            self._send(self._packer.pack(Kind.FAILED, self._stream, 0, text))
+
+    def _version_error(self, theirs: int) -> ProtocolError:
+        return ProtocolError(
+            f"the receiver at {self._link.address.text} speaks version {theirs} of the protocol, this sender version "
+            f"{VERSION}; install the same release of headrace on both sides"
+        )

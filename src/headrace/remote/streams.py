@@ -1,0 +1,226 @@
+"""What a receiver knows of its senders: the table of streams.
+
+A *stream* is what one sender sends: numbered entries, each a datapoint or the end of a pass. It outlives connections,
+the sender (if that has a state file) and the receiver (if its state is saved). The table counts; it knows no sockets.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import deque
+from typing import Any
+
+from .wire import Kind, Message
+
+__all__ = ["Stream", "Streams"]
+
+
+@dataclasses.dataclass
+class Stream:
+    """One stream.
+
+    Attributes:
+        id: 16 bytes, made by the sender when it first began.
+        name: the sender's.
+        address: 0 or 1: which of the receiver's addresses it comes from.
+        taken: how many entries the consumer has been given (or were passed over); the number of the next one.
+        datapoints: how many of them were datapoints and given to the consumer.
+        nbytes: their size.
+        lost: entries that never came.
+        to_go: passes that still belong to the pass of the receiver.
+        skip: passes to be passed over, because the consumer left their pass early.
+        begun: whether the consumer got any of it in this pass.
+        ended: whether it is over.
+        past: whether it was over before this pass of the receiver began.
+        connection: where it comes from now; None: its sender is gone.
+        received: the number of the next entry to come.
+        waiting: entries that have come and were not taken.
+        waiting_bytes: their size.
+        granted: how many entries and bytes may be under way: the highest limits said over this connection.
+        owed: entries and bytes that were taken and not acknowledged.
+        failure: what its flow raised.
+    """
+
+    id: bytes
+    name: str
+    address: int
+    to_go: int | None = None
+    taken: int = 0
+    datapoints: int = 0
+    nbytes: int = 0
+    lost: int = 0
+    skip: int = 0
+    begun: bool = False
+    ended: bool = False
+    past: bool = False
+    connection: Any = None
+    received: int | None = None
+    waiting: deque[Message] = dataclasses.field(default_factory=deque)
+    waiting_bytes: int = 0
+    granted: tuple[int, int] = (0, 0)
+    owed: tuple[int, int] = (0, 0)
+    failure: str | None = None
+
+    @property
+    def missing(self) -> bool:
+        """Whether the pass of the receiver still waits for it."""
+        return not self.ended and (self.to_go is None or self.to_go > 0 or self.skip > 0)
+
+    @property
+    def ready(self) -> bool:
+        """Whether an entry can be taken now."""
+        return bool(self.waiting) and self.missing
+
+    def put(self, message: Message) -> str | None:
+        """Take in an entry that came.
+
+        Returns:
+            What is wrong with it; None: nothing.
+        """
+        if self.received is None:
+            return "an entry before the start of the stream"
+        if message.number != self.received:
+            return f"entry {message.number} {'again' if message.number < self.received else 'out of order'}"
+        items, nbytes = self.granted
+        if self.waiting and (len(self.waiting) >= items or self.waiting_bytes + message.nbytes > nbytes):
+            return "more entries than were asked for"
+        self.received += 1
+        self.waiting.append(message)
+        self.waiting_bytes += message.nbytes
+        return None
+
+    def take(self) -> Message:
+        """The next entry; from now on it counts as taken."""
+        message = self.waiting.popleft()
+        self.waiting_bytes -= message.nbytes
+        self.taken += 1
+        items, nbytes = self.owed
+        self.owed = items + 1, nbytes + message.nbytes
+        self.begun = True
+        if message.kind is not Kind.DATA:
+            self._end_pass()
+            self.ended = message.kind is Kind.END
+        return message
+
+    def _end_pass(self) -> None:
+        if self.skip:
+            self.skip -= 1
+        elif self.to_go is not None:
+            self.to_go -= 1
+
+    @property
+    def expected(self) -> int:
+        """The number of the first entry that has not come."""
+        return self.taken + len(self.waiting)
+
+    def start(self, number: int, lost: int) -> str | None:
+        """The sender begins here, in this connection.
+
+        Args:
+            number: of the first entry that will come.
+            lost: how many entries the sender knows to be lost.
+
+        Returns:
+            What is wrong with it; None: nothing.
+        """
+        if number < self.expected:
+            return f"a start at entry {number}, when {self.expected} was to come"
+        if number > self.expected:
+            if self.waiting:
+                return f"a start at entry {number}, when {self.expected} was to come"
+            self.taken = number  # what lies between went with a connection that is no more
+        self.lost = max(self.lost, lost)
+        self.received = number
+        return None
+
+    def connect(self, connection: Any, address: int) -> None:
+        """The sender is here, and will say where it begins."""
+        self.leave()
+        self.connection, self.address, self.failure = connection, address, None
+
+    def leave(self) -> None:
+        """The sender is gone. What has come from it stays."""
+        self.connection = self.received = None
+        self.granted = self.owed = (0, 0)
+
+    def forget_waiting(self) -> None:
+        """Give up what has come and was not taken."""
+        self.waiting.clear()
+        self.waiting_bytes = 0
+
+    def allow(self, items: int, nbytes: int) -> None:
+        """So much may be under way."""
+        self.granted = max(self.granted[0], items), max(self.granted[1], nbytes)
+
+    def snapshot(self) -> list[Any]:
+        """What is saved."""
+        saved = [self.id.hex(), self.name, self.address, self.to_go, self.taken, self.datapoints, self.nbytes]
+        return [*saved, self.lost, self.skip, self.begun, self.ended, self.past]
+
+
+class Streams:
+    """All streams of a receiver.
+
+    Args:
+        passes: how many passes of each sender make one of the receiver; None: it never ends.
+        saved: what `snapshot` gave, or None.
+    """
+
+    def __init__(self, passes: int | None, saved: list[Any] | None = None):
+        self.passes = passes
+        self.by_id: dict[bytes, Stream] = {}
+        for identity, *rest in saved or ():
+            stream = Stream(bytes.fromhex(identity), *rest)
+            self.by_id[stream.id] = stream
+        self._turns: deque[Stream] = deque(self.by_id.values())
+        self._removed = [0, 0]  # datapoints of streams that are forgotten
+
+    def __iter__(self) -> Any:
+        return iter(self.by_id.values())
+
+    def add(self, identity: bytes, name: str, address: int) -> Stream:
+        """A stream that is new."""
+        stream = self.by_id[identity] = Stream(identity, name, address, self.passes)
+        self._turns.append(stream)
+        return stream
+
+    def remove(self, stream: Stream) -> None:
+        """Forget a stream: its sender began another one."""
+        del self.by_id[stream.id]
+        self._turns.remove(stream)
+        self._removed[stream.address] += stream.datapoints
+
+    @property
+    def counts(self) -> list[int]:
+        """How many datapoints came in by each address."""
+        return [n + sum(s.datapoints for s in self if s.address == i) for i, n in enumerate(self._removed)]
+
+    def begin_pass(self) -> None:
+        """The consumer begins a pass. What is left of an earlier one is passed over, unless it had not been touched."""
+        for stream in self.by_id.values():
+            stream.past = stream.ended
+            if self.passes is not None and not stream.ended:
+                if stream.begun and stream.to_go:
+                    stream.skip += stream.to_go
+                stream.to_go = self.passes
+                stream.begun = False
+
+    def next_ready(self) -> Stream | None:
+        """A stream with an entry to take, in turn: none is taken from twice while another one waits."""
+        for _ in range(len(self._turns)):
+            stream = self._turns[0]
+            self._turns.rotate(-1)
+            if stream.ready:
+                return stream
+        return None
+
+    def pass_is_over(self, least: int) -> bool:
+        """Whether all of at least ``least`` senders have said that their passes end here."""
+        if self.passes is None or len(self.by_id) < least:
+            return False
+        current = [s for s in self.by_id.values() if not s.past]
+        return bool(current) and not any(s.missing for s in current)
+
+    def snapshot(self) -> list[Any]:
+        """What is saved."""
+        return [s.snapshot() for s in self.by_id.values()]
