@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import zmq
 
 from .._checks import check_count
-from ..errors import DataFlowTerminated, PeerLost, ProtocolError, SenderFailed
+from ..errors import DataFlowTerminated, PeerLost, ProtocolError, SenderFailed, SerializationError
 from ..flow import DataFlow
 from ..state import State
 from .codec import WireError
@@ -36,6 +36,14 @@ _CONTROL_MESSAGES = 100
 """How many messages of one peer may wait beside its entries."""
 
 _PASS_OVER = object()
+
+
+class _Unreadable:
+    """In place of a datapoint with an object that cannot be unpickled here."""
+
+    def __init__(self, error: Exception):
+        self.error = error
+
 
 _Connection = tuple[int, bytes]
 """Number of a link, and routing id of the peer there."""
@@ -109,6 +117,7 @@ class RemoteDataZMQ(DataFlow):
         AddressError: the address is in use, or cannot be bound.
         PeerLost: after ``timeout_s``; it names the senders.
         SenderFailed: the flow of a sender has raised, and no other sender is left.
+        SerializationError: an object cannot be unpickled here. Iterated again, the flow goes on behind it.
 
     Example:
         See `send_dataflow_zmq` for both sides at work.
@@ -188,6 +197,8 @@ class RemoteDataZMQ(DataFlow):
         for datapoint in runtime.stream:
             if datapoint is _PASS_OVER:
                 return
+            if type(datapoint) is _Unreadable:
+                raise datapoint.error
             yield datapoint
         raise DataFlowTerminated("the RemoteDataZMQ was closed while it was iterated")
 
@@ -246,14 +257,15 @@ class _Conversation:
                 self._links.append(Link(context, address, self._bind, keys, self._options))
             yield from self._datapoints()
         finally:
-            for stream in self._table:
-                stream.leave()
             if os.getpid() == pid:  # in a forked child nothing of this is the child's
+                self._settle()
                 for link in self._links:
                     link.close(_LINGER_S)
                 if gate is not None:
                     gate.close()
                 context.term()
+            for stream in self._table:
+                stream.leave()
 
     def _datapoints(self) -> Generator[Any, None, None]:
         while True:
@@ -278,9 +290,8 @@ class _Conversation:
             stream.forget_waiting()
             self._ban(stream.connection, str(error))
             return
-        except Exception:  # an object that cannot be unpickled here: this one is lost, the stream goes on
-            stream.take()
-            raise
+        except SerializationError as error:
+            datapoint = _Unreadable(error)
         stream.take()
         self._acknowledge(stream)
         if wanted:
@@ -308,7 +319,10 @@ class _Conversation:
             self._send(stream.connection, Kind.ACK, stream.id, stream.taken, grant)
 
     def _settle(self) -> None:
+        """Acknowledge all that was taken, and ends of passes that follow it: a sender waits for that before it ends."""
         for stream in self._table:
+            while stream.ready and stream.waiting[0].kind is not Kind.DATA:
+                stream.take()
             self._acknowledge(stream, all_of_it=True)
 
     # -- waiting
@@ -369,19 +383,19 @@ class _Conversation:
             news = link.news()
             if news.rejected and link.bind:
                 self._reject(f"a handshake at {link.address.text} failed: another key, or none", news.rejected)
+            while (came := link.receive()) is not None:
+                self._handle((index, came[0]), came[1])
+                if not news.down and time.monotonic() - begun > _LOOK_S:
+                    break
             if link.bind:
                 self._unexplained += news.down
+                if news.down:
+                    self._find_missing()  # after their last words
             elif news.down:
                 self._lose((index, b""))
                 link.reopen()
             elif news.up:
                 self._send((index, b""), Kind.JOIN, bytes(16))
-            while (came := link.receive()) is not None:
-                self._handle((index, came[0]), came[1])
-                if time.monotonic() - begun > _LOOK_S:
-                    break
-            if link.bind and news.down:
-                self._find_missing()  # after their last words
         self._looked_at = time.monotonic()
 
     def _handle(self, connection: _Connection, data: memoryview | None) -> None:

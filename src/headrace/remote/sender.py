@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import zmq
-from tqdm import tqdm
 
 from .._checks import check_count, known_length
 from ..errors import PeerLost, ProtocolError, RemoteError, SerializationError
 from ..flow import DataFlow, as_flow
+from .._progress import Bar
 from .codec import WireError
 from .link import Link, Options, Patience, check_heartbeat, check_timeout
 from .replay import Replay, StateFile
@@ -190,7 +190,7 @@ def check_name(value: Any) -> str:
 
 def _bar(flow: DataFlow, name: str, progress: bool | None) -> Any:
     shown = sys.stderr.isatty() if progress is None else progress
-    return tqdm(total=known_length(flow), desc=name, unit="dp", disable=not shown, leave=True)
+    return Bar(total=known_length(flow), desc=name, unit="dp", disable=not shown, leave=True)
 
 
 class _Entry:
@@ -331,14 +331,7 @@ class _Sender:
     def _look(self) -> None:
         """Take what came, without waiting."""
         news = self._link.news()
-        if self._link.bind:
-            if news.down and self._peer is not None:
-                self._send(self._packer.pack(Kind.PING, self._stream))  # is it ours that has gone?
-        elif news.down:
-            self._lose_receiver()
-        elif news.up:
-            self._greet(b"")
-        while (came := self._link.receive()) is not None:
+        while (came := self._link.receive()) is not None:  # also the last words of a receiver that has gone
             peer, data = came
             try:
                 message = unpack(data) if data is not None else None
@@ -347,6 +340,13 @@ class _Sender:
             except WireError:
                 message = None
             self._handle(peer, message)
+        if self._link.bind:
+            if news.down and self._peer is not None:
+                self._send(self._packer.pack(Kind.PING, self._stream))  # is it ours that has gone?
+        elif news.down:
+            self._lose_receiver()
+        elif news.up:
+            self._greet(b"")
 
     def _handle(self, peer: bytes, message: Message | None) -> None:
         if message is None:
@@ -356,15 +356,17 @@ class _Sender:
         if message.kind is Kind.JOIN and self._link.bind:
             self._join(peer)
             return
-        if peer != self._peer or message.stream != self._stream:
+        if peer != self._peer:
+            return
+        if message.kind is Kind.REFUSED:
+            raise ProtocolError(f"the receiver at {self._link.address.text} refused: {message.value()}")
+        if message.stream != self._stream:
             return
         value = message.value()
         if message.kind is Kind.ACK:
             self._acknowledged(message.number, value)
         elif message.kind is Kind.WELCOME:
             self._start(value)
-        elif message.kind is Kind.REFUSED:
-            raise ProtocolError(f"the receiver at {self._link.address.text} refused: {value}")
 
     def _join(self, peer: bytes) -> None:
         """A receiver has connected. The one that was there before has gone, or else goes on alone."""

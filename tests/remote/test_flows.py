@@ -1,0 +1,371 @@
+"""What sender and receiver promise, over loopback TCP and sockets on disk, whichever side binds."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import pickle
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Threads, free_port
+
+import headrace as hr
+
+Make = Callable[[], str]
+
+
+@pytest.fixture(params=["tcp", "ipc", "abstract"])
+def any_address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "tcp":
+        return f"tcp://127.0.0.1:{free_port()}"
+    return f"ipc://{tmp_path}/socket" if request.param == "ipc" else f"ipc://@{tmp_path.name}-{free_port()}"
+
+
+def five() -> hr.DataFlow:
+    return hr.DataFromList([0, 1, 2, 3, 4], shuffle=False)
+
+
+# -- tensorpack's meaning
+
+
+@pytest.mark.parametrize("bind", [True, False])
+def test_one_sender_is_repeated_for_ever_in_order(any_address: str, bind: bool, threads: Threads) -> None:
+    threads.send(five(), any_address, bind=not bind, timeout_s=0.5)
+
+    with hr.RemoteDataZMQ(any_address, bind=bind) as remote:
+        assert list(itertools.islice(remote, 12)) == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1]
+        assert (remote.cnt1, remote.cnt2) == (12, 0)
+    assert [type(d) for d in threads.join()] == [hr.PeerLost]
+
+
+def test_two_addresses_are_counted_apart(address: str, tmp_path: Path, threads: Threads) -> None:
+    second = f"ipc://{tmp_path}/socket"
+    threads.send(hr.DataFromList(["one"] * 10), address, passes=1)
+    threads.send(hr.DataFromList(["two"] * 20), second, passes=1)
+
+    with hr.RemoteDataZMQ(address, second, passes=1, num_senders=2, timeout_s=20) as remote:
+        got = list(remote)
+
+    assert (got.count("one"), got.count("two")) == (10, 20)
+    assert (remote.cnt1, remote.cnt2) == (10, 20)
+
+
+def test_it_has_no_length_and_one_live_iterator(address: str) -> None:
+    remote = hr.RemoteDataZMQ(address, timeout_s=0.05)
+    with pytest.raises(hr.NoLengthError):
+        len(remote)
+    with remote, pytest.raises(hr.PeerLost, match=rf"no sender has come to {address} for 0.05 s; start one"):
+        next(iter(remote))
+
+
+# -- passes
+
+
+@pytest.mark.parametrize("bind", [True, False])
+def test_a_pass_ends_when_all_senders_have_said_so(address: str, bind: bool, threads: Threads) -> None:
+    count = 3 if bind else 1
+    for sender in range(count):
+        threads.send(hr.DataFromList(range(100)), address, passes=1, name=f"s{sender}", bind=not bind)
+
+    with hr.RemoteDataZMQ(address, passes=1, num_senders=count, bind=bind, timeout_s=20) as remote:
+        got = list(remote)
+        done = threads.join()
+
+    assert sorted(got) == sorted(list(range(100)) * count)
+    assert [(d.datapoints, d.passes, d.resent, d.lost) for d in done] == [(100, 1, 0, 0)] * count
+    assert sorted((s.name, s.datapoints, s.ended) for s in remote.senders) == [
+        (f"s{n}", 100, True) for n in range(count)
+    ]
+
+
+def test_each_pass_of_the_receiver_is_one_of_each_sender(address: str, threads: Threads) -> None:
+    for sender in range(2):
+        threads.send(hr.DataFromList([[sender, n] for n in range(20)]), address, passes=3)
+
+    with hr.RemoteDataZMQ(address, passes=1, num_senders=2, timeout_s=20) as remote:
+        passes = [list(remote) for _ in range(3)]
+
+    assert all(sorted(p) == [[s, n] for s in range(2) for n in range(20)] for p in passes)
+    assert [d.passes for d in threads.join()] == [3, 3]
+
+
+def test_a_pass_that_was_left_is_passed_over(address: str, threads: Threads) -> None:
+    threads.send(five(), address, passes=3)
+
+    with hr.RemoteDataZMQ(address, passes=1, timeout_s=20) as remote:
+        assert list(itertools.islice(remote, 2)) == [0, 1]
+        assert list(remote) == [0, 1, 2, 3, 4]
+        assert list(remote) == [0, 1, 2, 3, 4]
+    assert threads.join()[0].passes == 3
+
+
+def test_after_all_have_ended_a_pass_waits_for_new_senders(address: str, threads: Threads) -> None:
+    with hr.RemoteDataZMQ(address, passes=1, timeout_s=20) as remote:
+        threads.send(five(), address, passes=1)
+        assert len(list(remote)) == 5
+        threads.send(five(), address, passes=1)
+        assert len(list(remote)) == 5
+    assert remote.cnt1 == 10
+
+
+def test_an_empty_flow_is_a_pass_and_not_an_endless_one(address: str, threads: Threads) -> None:
+    threads.send(hr.DataFromList([]), address, passes=1)
+    with hr.RemoteDataZMQ(address, passes=1, timeout_s=20) as remote:
+        assert list(remote) == []
+        threads.send(hr.DataFromList([]), address)
+        with pytest.raises(hr.SenderFailed, match="EmptySourceError"):
+            list(remote)
+    assert isinstance(threads.join()[1], hr.EmptySourceError)
+
+
+# -- datapoints
+
+
+def test_arrays_are_the_consumers_own(address: str, threads: Threads) -> None:
+    buffer = np.zeros((64, 64), np.float32)
+
+    def reused() -> Any:
+        for n in range(20):
+            buffer[:] = n
+            yield {"image": buffer, "label": n}
+
+    threads.send(hr.DataFromGenerator(reused), address, passes=1, hwm=20)
+    with hr.RemoteDataZMQ(address, passes=1, timeout_s=20) as remote:
+        got = list(remote)
+
+    assert [(d["image"] == d["label"]).all() for d in got] == [True] * 20
+    got[0]["image"] += 1
+    assert (got[1]["image"] == 1).all()
+
+
+def test_a_large_datapoint_passes_a_small_buffer(address: str, threads: Threads) -> None:
+    large = np.arange(3 << 20, dtype=np.uint8)
+    threads.send(hr.DataFromList([large] * 3, shuffle=False), address, passes=1, buffer_bytes=1000)
+    with hr.RemoteDataZMQ(address, passes=1, buffer_bytes=1000, timeout_s=20) as remote:
+        assert all((a == large).all() for a in remote)
+
+
+def test_objects_need_permission_on_both_sides(address: str, threads: Threads) -> None:
+    flow = hr.DataFromList([{1, 2}, {3}], shuffle=False)
+    threads.send(flow, address, passes=1, allow_pickle=True)
+    with hr.RemoteDataZMQ(address, passes=1, allow_pickle=True, timeout_s=20) as remote:
+        assert list(remote) == [{1, 2}, {3}]
+    with hr.RemoteDataZMQ(address, passes=1, timeout_s=0.3) as remote:
+        threads.send(flow, address, passes=1, allow_pickle=True)
+        with pytest.raises(hr.PeerLost):
+            list(remote)
+    assert "the sender has allow_pickle=True, the receiver has not" in str(threads.join()[1])
+
+
+def test_an_object_that_cannot_be_sent_is_named_on_both_sides(address: str, threads: Threads) -> None:
+    threads.send(hr.DataFromList([1, {2}, 3], shuffle=False), address, passes=1)
+    with hr.RemoteDataZMQ(address, passes=1, timeout_s=20) as remote:
+        it = iter(remote)
+        assert next(it) == 1
+        with pytest.raises(hr.SenderFailed, match=r"failed after 1 datapoints: SerializationError: .*builtins\.set"):
+            next(it)
+    assert isinstance(threads.join()[0], hr.SerializationError)
+
+
+class Unreadable:
+    """An object that pickles, and does not unpickle."""
+
+    def __reduce__(self) -> Any:
+        return int, ("no number",)
+
+
+def test_an_object_that_cannot_be_read_is_an_error_and_the_stream_goes_on(address: str, threads: Threads) -> None:
+    threads.send(hr.DataFromList([1, Unreadable(), 3], shuffle=False), address, allow_pickle=True, timeout_s=0.3)
+    with hr.RemoteDataZMQ(address, allow_pickle=True, timeout_s=20) as remote:
+        it = iter(remote)
+        assert next(it) == 1
+        with pytest.raises(hr.SerializationError, match="cannot be read here"):
+            next(it)
+        assert list(itertools.islice(remote, 2)) == [3, 1]
+
+
+# -- fairness and backpressure
+
+
+def test_senders_are_taken_from_in_turn(address: str, threads: Threads) -> None:
+    for sender in range(2):
+        threads.send(hr.DataFromList([sender]), address, timeout_s=0.3, hwm=10)
+
+    with hr.RemoteDataZMQ(address, hwm=10) as remote:
+        it = iter(remote)
+        got = [next(it)]
+        while got[-1] == got[0]:
+            got.append(next(it))
+        turns = []
+        for _ in range(100):
+            time.sleep(0.002)  # a slow consumer: both have something waiting
+            turns.append(next(it))
+
+    assert sum(a == b for a, b in itertools.pairwise(turns)) <= 10
+
+
+@pytest.mark.parametrize(
+    "options", [{"hwm": 5}, {"buffer_bytes": 60_000}], ids=["by items", "by bytes"]
+)
+@pytest.mark.parametrize("side", ["sender", "receiver"])
+def test_a_sender_stops_when_the_consumer_does(
+    address: str, side: str, options: dict[str, int], threads: Threads
+) -> None:
+    made: list[int] = []
+    ahead = threading.Event()
+
+    def endless() -> Any:
+        for n in itertools.count():
+            made.append(n)
+            if len(made) == 6:
+                ahead.set()
+            yield np.full(10_000, n % 256, np.uint8)
+
+    threads.send(hr.DataFromGenerator(endless), address, timeout_s=0.3, **(options if side == "sender" else {}))
+    with hr.RemoteDataZMQ(address, **(options if side == "receiver" else {})) as remote:
+        it = iter(remote)
+        next(it)
+        assert ahead.wait(10)
+        threading.Event().wait(0.2)  # time in which it could run ahead
+        assert len(made) <= 1 + 5 + 2
+
+
+# -- coming and going
+
+
+def test_senders_may_come_before_the_receiver_and_after(address: str, threads: Threads) -> None:
+    threads.send(five(), address, passes=1, name="early")
+    with hr.RemoteDataZMQ(address, passes=1, num_senders=2, timeout_s=20) as remote:
+        it = iter(remote)
+        first = [next(it) for _ in range(5)]
+        threads.send(five(), address, passes=1, name="late")
+        assert [first, list(it)] == [[0, 1, 2, 3, 4], [0, 1, 2, 3, 4]]
+
+
+@pytest.mark.parametrize("bind", [True, False])
+def test_without_ack_a_receiver_that_begins_anew_misses_at_most_hwm(
+    address: str, bind: bool, threads: Threads, caplog: pytest.LogCaptureFixture
+) -> None:
+    threads.send(hr.DataFromList(range(1000), shuffle=False), address, passes=1, hwm=10, bind=not bind)
+    with hr.RemoteDataZMQ(address, passes=1, bind=bind, timeout_s=20) as first:
+        got = list(itertools.islice(first, 100))
+    with hr.RemoteDataZMQ(address, passes=1, bind=bind, timeout_s=20) as second:
+        rest = list(second)
+
+    (result,) = threads.join()
+    assert got == list(range(100))
+    assert rest == list(range(1000))[-len(rest) :]
+    missing = 1000 - len(got) - len(rest)
+    assert 0 <= missing <= result.lost <= 10
+    assert second.senders[0].lost == result.lost
+    assert f"{result.lost} were lost so far" in caplog.text
+
+
+@pytest.mark.parametrize("bind", [True, False])
+def test_with_ack_a_receiver_goes_on_from_its_state(address: str, bind: bool, threads: Threads) -> None:
+    threads.send(hr.DataFromList(range(200)), address, passes=2, ack=True, bind=not bind)
+    with hr.RemoteDataZMQ(address, passes=1, ack=True, bind=bind, timeout_s=20) as remote:
+        it = iter(remote)
+        got = [next(it) for _ in range(50)]
+        saved = remote.state_dict()
+        for _ in range(77):
+            next(it)  # these are forgotten with the process
+    for _ in range(2):  # twice in a row
+        with hr.RemoteDataZMQ(address, passes=1, ack=True, bind=bind, timeout_s=20) as remote:
+            remote.load_state_dict(saved)
+            it = iter(remote)
+            got += [next(it) for _ in range(10)]
+            saved = remote.state_dict()
+    with hr.RemoteDataZMQ(address, passes=1, ack=True, bind=bind, timeout_s=20) as remote:
+        remote.load_state_dict(saved)
+        got += list(remote)
+        again = list(remote)
+
+    assert sorted(got) == sorted(again) == list(range(200))
+    assert got != again, "shuffled anew"
+    assert threads.join()[0].lost == 0
+
+
+def test_with_ack_a_receiver_that_begins_anew_gets_everything(address: str, threads: Threads) -> None:
+    threads.send(hr.DataFromList(range(300), shuffle=False), address, passes=1, ack=True)
+    with hr.RemoteDataZMQ(address, passes=1, ack=True, timeout_s=20) as remote:
+        list(itertools.islice(remote, 200))
+    with hr.RemoteDataZMQ(address, passes=1, ack=True, timeout_s=20) as remote:
+        assert list(remote) == list(range(300))
+
+
+def test_a_closed_receiver_is_opened_again_by_iterating(address: str, threads: Threads) -> None:
+    threads.send(hr.DataFromList(range(300), shuffle=False), address, ack=True, timeout_s=0.3)
+    remote = hr.RemoteDataZMQ(address, ack=True)
+    got = list(itertools.islice(remote, 100))
+    remote.close()
+    it = iter(remote)
+    got += [next(it) for _ in range(200)]
+    remote.close()
+
+    assert got == list(range(300))
+    with pytest.raises(hr.DataFlowTerminated):
+        next(it)
+
+
+def test_a_sender_whose_flow_raises_is_named_when_no_other_is_left(address: str, threads: Threads) -> None:
+    def fails() -> Any:
+        yield 1
+        raise OSError("disk")
+
+    threads.send(hr.DataFromGenerator(fails), address, passes=1, name="bad")
+    threads.send(hr.DataFromList([2] * 50), address, passes=1, name="good")
+    with hr.RemoteDataZMQ(address, passes=1, num_senders=2, timeout_s=20) as remote:
+        got = []
+        with pytest.raises(hr.SenderFailed, match="sender bad failed after 1 datapoints: OSError: disk"):
+            got += [d for d in remote]  # noqa: C416
+        assert {(s.name, s.datapoints) for s in remote.senders} == {("bad", 1), ("good", 50)}
+    assert {type(d) for d in threads.join()} == {OSError, type(threads.done[-1])}
+
+
+def test_two_senders_of_one_name_are_told_apart(address: str, threads: Threads) -> None:
+    for _ in range(2):
+        threads.send(five(), address, passes=1, name="twin")
+    with hr.RemoteDataZMQ(address, passes=1, num_senders=2, timeout_s=20) as remote:
+        assert len(list(remote)) == 10
+    assert sorted(s.name for s in remote.senders) == ["twin", "twin#2"]
+
+
+def test_a_flow_over_the_network_is_a_flow_like_others(address: str, threads: Threads) -> None:
+    threads.send(hr.DataFromList(range(40), shuffle=False), address, passes=1)
+    remote = hr.RemoteDataZMQ(address, passes=1, timeout_s=20)
+    with hr.BatchData(hr.MultiThreadMapData(remote, 2, lambda n: n * n), 8) as flow:
+        assert np.concatenate(list(flow)).tolist() == [n * n for n in range(40)]
+
+
+def test_it_travels_to_workers_and_leaves_its_sockets_at_home(address: str, threads: Threads) -> None:
+    threads.send(five(), address, passes=1)
+    with hr.RemoteDataZMQ(address, passes=1, timeout_s=20) as remote:
+        list(remote)
+        copy = pickle.loads(pickle.dumps(remote))
+    assert (copy.addr1, copy.cnt1, remote.cnt1) == (address, 0, 5)
+
+
+def test_progress_is_shown_on_request(address: str, threads: Threads, capfd: pytest.CaptureFixture[str]) -> None:
+    threads.send(five(), address, passes=1, name="worker-7", progress=True)
+    with hr.RemoteDataZMQ(address, passes=1, timeout_s=20) as remote:
+        list(remote)
+    threads.join()
+    err = capfd.readouterr().err
+    assert "worker-7" in err
+    assert "5/5" in err
+
+
+def test_the_log_names_who_comes_and_goes(address: str, threads: Threads, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "headrace")
+    threads.send(five(), address, passes=1, name="worker-7")
+    with hr.RemoteDataZMQ(address, passes=1, timeout_s=20) as remote:
+        list(remote)
+    assert f"sender worker-7 is here, at {address}" in caplog.text
+    assert "is gone" not in caplog.text, "it ended as it should"
