@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,13 @@ class Threads:
         self._threads.append(thread)
         thread.start()
 
+    def wait_for(self, kind: type) -> None:
+        """Until a sender has ended with an error of this kind."""
+        deadline = time.monotonic() + 20
+        while not any(isinstance(d, kind) for d in self.done):
+            assert time.monotonic() < deadline, self.done
+            time.sleep(0.01)
+
     def join(self) -> list[Any]:
         for thread in self._threads:
             thread.join(25)
@@ -71,8 +79,8 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Start a function of programs.py in a process of its own, with keyword arguments (JSON). It is killed at the end."""
-    with contextlib.ExitStack() as stack:
+    """Start a function of programs.py in a process of its own, with keyword arguments (JSON). It is killed at the
+    end.""" with contextlib.ExitStack() as stack:
 
         def begin(function: str, **arguments: Any) -> subprocess.Popen[str]:
             process = subprocess.Popen(

@@ -73,10 +73,18 @@ def test_numpy_scalars_keep_their_type(scalar: Any) -> None:
 
 
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.complex_numbers(allow_nan=False),
-    lambda inner: st.lists(inner)
-    | st.tuples(inner, inner)
-    | st.dictionaries(st.text() | st.integers() | st.tuples(st.integers()), inner),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.binary()
+    | st.complex_numbers(allow_nan=False),
+    lambda inner: (
+        st.lists(inner)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.text() | st.integers() | st.tuples(st.integers()), inner)
+    ),
     max_leaves=30,
 )
 
@@ -110,7 +118,7 @@ def test_the_senders_array_may_be_written_to_at_once() -> None:
     assert unpack(frame.buffer).value().sum() == 0
 
 
-Point = namedtuple("Point", "x y")  # noqa: PYI024
+Point = namedtuple("Point", "x y")
 
 
 @pytest.mark.parametrize(
@@ -204,7 +212,7 @@ CRAFTED = [
     '["l",' * 70 + "1" + "]" * 70,
     "9" * 5000,
     '["l"]',
-    '["d",' + ",".join(f'{n * (2**61 - 1)},1' for n in range(3000)) + "]",
+    '["d",' + ",".join(f"{n * (2**61 - 1)},1" for n in range(3000)) + "]",
 ]
 
 

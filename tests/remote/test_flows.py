@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Threads, free_port
 
 import headrace as hr
+from conftest import Threads, free_port
 
 Make = Callable[[], str]
 
@@ -210,9 +210,7 @@ def test_senders_are_taken_from_in_turn(address: str, threads: Threads) -> None:
     assert sum(a == b for a, b in itertools.pairwise(turns)) <= 10
 
 
-@pytest.mark.parametrize(
-    "options", [{"hwm": 5}, {"buffer_bytes": 60_000}], ids=["by items", "by bytes"]
-)
+@pytest.mark.parametrize("options", [{"hwm": 5}, {"buffer_bytes": 60_000}], ids=["by items", "by bytes"])
 @pytest.mark.parametrize("side", ["sender", "receiver"])
 def test_a_sender_stops_when_the_consumer_does(
     address: str, side: str, options: dict[str, int], threads: Threads

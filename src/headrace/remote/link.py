@@ -192,8 +192,8 @@ class Link:
                     self._judge(kind, value)
             elif self.connected or self.bind:
                 down, up, self.connected = down + 1, self.bind and up, False
-            else:
-                self._break_off()
+            elif not rejected:
+                raise self._stranger()  # a whole handshake, with a socket that is none of ours
         return News(up, down, rejected)
 
     def close(self, linger_s: float) -> None:
@@ -201,6 +201,7 @@ class Link:
         self._close(round(linger_s * 1000))
 
     def _judge(self, kind: int, value: int) -> None:
+        """What a failed handshake means. One that was broken off may be a receiver that ends, several are not."""
         where = self.address.text
         if kind == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
             raise SecurityError(
@@ -208,21 +209,20 @@ class Link:
             )
         if kind == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
             if value != zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH:
-                raise ProtocolError(f"{where}: what answers there does not speak ZeroMQ as headrace does")
+                raise self._stranger()
             ours, theirs = ("has keys", "none") if self._keys is not None else ("has no keys", "some")
             raise SecurityError(f"{where}: this side {ours} and the other has {theirs}; give key= and peers= on both")
-
-    def _break_off(self) -> None:
         self._broken_off += 1
-        if self._broken_off < _TRIES:
-            return
-        where = self.address.text
-        if self._keys is not None:
+        if self._broken_off == _TRIES:
+            if self._keys is None:
+                raise self._stranger()
             raise SecurityError(
                 f"{where}: the other side breaks off the handshake; the key in peers= is not the key of what answers "
-                f"there"
+                "there"
             )
-        raise ProtocolError(f"{where}: what answers there is neither a sender nor a receiver of headrace")
+
+    def _stranger(self) -> ProtocolError:
+        return ProtocolError(f"{self.address.text}: what answers there is neither a sender nor a receiver of headrace")
 
     def _open(self) -> None:
         options = self._options

@@ -372,7 +372,7 @@ class _Conversation:
                 self._unexplained -= 1
         if self._unexplained > 0:
             self._reject("a connection that ended before a whole message had come", self._unexplained)
-        self._unexplained = 0
+        self._unexplained = min(self._unexplained, 0)
 
     # -- what comes
 
@@ -388,7 +388,7 @@ class _Conversation:
                 if not news.down and time.monotonic() - begun > _LOOK_S:
                     break
             if link.bind:
-                self._unexplained += news.down
+                self._unexplained += news.down - news.rejected
                 if news.down:
                     self._find_missing()  # after their last words
             elif news.down:

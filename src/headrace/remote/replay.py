@@ -105,10 +105,8 @@ class Replay:
                 )
 
     def close(self) -> None:
-        """Leave the pass, keep the last state, close the file."""
+        """Leave the pass."""
         self._leave()
-        if self._file is not None:
-            self._file.close()
 
     def _leave(self) -> None:
         running, self._running = self._running, None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -155,24 +156,19 @@ def send_dataflow_zmq(
         "pickle": bool(allow_pickle),
         "hwm": hwm,
     }
-    with zmq.Context() as context:
-        gate = Gatekeeper(context, keys.peers) if keys is not None and bind else None
-        try:
-            link = Link(context, address, bind, keys, options)
-            try:
-                file = StateFile(Path(state_file)) if state_file is not None else None
-                replay = Replay(flow, passes, file, keep=ack)
-                try:
-                    stream = file.stream if file is not None else os.urandom(16)
-                    sender = _Sender(link, replay, stream, hello, patience, hwm, buffer_bytes)
-                    return sender.run(_bar(flow, name, progress))
-                finally:
-                    replay.close()
-            finally:
-                link.close(_LINGER_S)
-        finally:
-            if gate is not None:
-                gate.close()
+    with contextlib.ExitStack() as stack:
+        context: zmq.Context[Any] = stack.enter_context(zmq.Context())
+        if keys is not None and bind:
+            stack.callback(Gatekeeper(context, keys.peers).close)
+        link = Link(context, address, bind, keys, options)
+        stack.callback(link.close, _LINGER_S)
+        file = StateFile(Path(state_file)) if state_file is not None else None
+        if file is not None:
+            stack.callback(file.close)
+        replay = Replay(flow, passes, file, keep=ack)
+        stack.callback(replay.close)
+        sender = _Sender(link, replay, file.stream if file is not None else os.urandom(16), hello, patience,
+        buffer_bytes) return sender.run(_bar(flow, name, progress))
 
 
 def check_name(value: Any) -> str:
@@ -219,7 +215,6 @@ class _Sender:
         stream: bytes,
         hello: dict[str, Any],
         patience: Patience,
-        hwm: int,
         buffer_bytes: int,
     ):
         self._link = link
@@ -227,7 +222,7 @@ class _Sender:
         self._stream = stream
         self._hello = hello
         self._patience = patience
-        self._limits = (hwm, buffer_bytes)
+        self._limits = (hello["hwm"], buffer_bytes)
         self._packer = Packer()
         self._window: deque[_Entry] = deque()
         self._sent = 0
