@@ -1,70 +1,28 @@
-"""Senders for the tests: in threads of this process, or as processes that can be killed."""
+"""Fixtures of the tests of flows over the network."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import signal
-import socket
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from senders import Start, Threads, end, free_port
 
-import headrace as hr
 from headrace.remote.security import write_keys
 
-PROGRAMS = Path(__file__).parent / "programs.py"
+PROGRAMS = Path(__file__).parent / "remote_programs.py"
 
 
 @pytest.fixture
 def address() -> str:
     """A free port on the loopback interface."""
     return f"tcp://127.0.0.1:{free_port()}"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Threads:
-    """Senders in threads; what each returned or raised is in ``done``."""
-
-    def __init__(self) -> None:
-        self.done: list[Any] = []
-        self._threads: list[threading.Thread] = []
-
-    def send(self, *args: Any, timeout_s: float = 20, **options: Any) -> None:
-        def work() -> None:
-            try:
-                self.done.append(hr.send_dataflow_zmq(*args, timeout_s=timeout_s, **options))
-            except Exception as error:
-                self.done.append(error)
-
-        thread = threading.Thread(target=work)
-        self._threads.append(thread)
-        thread.start()
-
-    def wait_for(self, kind: type) -> None:
-        """Until a sender has ended with an error of this kind."""
-        deadline = time.monotonic() + 20
-        while not any(isinstance(d, kind) for d in self.done):
-            assert time.monotonic() < deadline, self.done
-            time.sleep(0.01)
-
-    def join(self) -> list[Any]:
-        for thread in self._threads:
-            thread.join(25)
-            assert not thread.is_alive(), "a sender has not ended"
-        return self.done
 
 
 @pytest.fixture
@@ -74,13 +32,10 @@ def threads() -> Iterator[Threads]:
     senders.join()
 
 
-Start = Callable[..., "subprocess.Popen[str]"]
-
-
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Start a function of programs.py in a process of its own, with keyword arguments (JSON). It is killed at the
-    end.""" with contextlib.ExitStack() as stack:
+    """Start a function of remote_programs.py in a process of its own, with keyword arguments. It is killed at the end."""
+    with contextlib.ExitStack() as stack:
 
         def begin(function: str, **arguments: Any) -> subprocess.Popen[str]:
             process = subprocess.Popen(
@@ -94,16 +49,6 @@ def start(tmp_path: Path) -> Iterator[Start]:
             return process
 
         yield begin
-
-
-def end(process: subprocess.Popen[str]) -> tuple[str, str]:
-    """Kill a process, if it still runs, and read what it has left to say."""
-    with contextlib.suppress(ProcessLookupError):
-        process.send_signal(signal.SIGKILL)
-    if process.stdout is None or process.stdout.closed:
-        process.wait()
-        return "", ""
-    return process.communicate()
 
 
 @pytest.fixture

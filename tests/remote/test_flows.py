@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from senders import Threads, free_port
 
 import headrace as hr
-from conftest import Threads, free_port
 
 Make = Callable[[], str]
 

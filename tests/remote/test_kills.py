@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Start, end
+from senders import Start, end
 
 import headrace as hr
 
@@ -42,10 +42,8 @@ def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
 def test_a_sender_that_is_killed_goes_on_from_its_state(start: Start, address: str, tmp_path: Path, bind: bool) -> None:
     record = tmp_path / "record"
     receiver = start("receive", address=address, record=str(record), passes=1, ack=True, bind=bind, every=1)
-    options: dict[str, Any] = {
-        "count": COUNT, "delay_s": 0.005, "passes": 1, "ack": True, "state_file": str(tmp_path / "state"), "bind": "
-        "not bind,
-    }  # fmt: skip
+    options: dict[str, Any] = {"count": COUNT, "delay_s": 0.005, "passes": 1, "ack": True, "bind": not bind}
+    options["state_file"] = str(tmp_path / "state")
     sender = start("send", address=address, **options)
     for at in (COUNT // 4, COUNT * 3 // 4):
         wait_for(lambda at=at: length(record) > at, receiver)

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 import zmq
+from senders import Threads
 
 import headrace as hr
-from conftest import Threads
 from headrace.remote.security import write_keys
 from headrace.remote.wire import Kind, Packer
 
@@ -305,9 +305,9 @@ def test_a_huge_message_ends_the_connection_and_is_counted(address: str, threads
 
 def test_a_datapoint_too_large_for_the_receiver_is_an_error_of_the_sender(address: str, threads: Threads) -> None:
     threads.send([np.zeros(200_000)], address, passes=1)
-    with hr.RemoteDataZMQ(address, max_item_bytes=100_000, passes=1, timeout_s=20) as remote:
-        with pytest.raises(hr.SenderFailed, match="SerializationError: datapoint 0 takes .* at most 100,000"):
-            list(remote)
+    remote = hr.RemoteDataZMQ(address, max_item_bytes=100_000, passes=1, timeout_s=20)
+    with remote, pytest.raises(hr.SenderFailed, match=r"SerializationError: datapoint 0 takes .* at most 100,000"):
+        list(remote)
     assert isinstance(threads.join()[0], hr.SerializationError)
 
 

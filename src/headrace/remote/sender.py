@@ -167,8 +167,9 @@ def send_dataflow_zmq(
             stack.callback(file.close)
         replay = Replay(flow, passes, file, keep=ack)
         stack.callback(replay.close)
-        sender = _Sender(link, replay, file.stream if file is not None else os.urandom(16), hello, patience,
-        buffer_bytes) return sender.run(_bar(flow, name, progress))
+        stream = file.stream if file is not None else os.urandom(16)
+        sender = _Sender(link, replay, stream, hello, patience, buffer_bytes)
+        return sender.run(_bar(flow, name, progress))
 
 
 def check_name(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Senders and receivers as processes of their own: ``python programs.py FUNCTION JSON-ARGUMENTS``."""
+"""Senders and receivers as processes of their own: ``python remote_programs.py FUNCTION JSON-ARGUMENTS``."""
 
 from __future__ import annotations
 
