@@ -34,7 +34,7 @@ def threads() -> Iterator[Threads]:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Start a function of remote_programs.py in a process of its own, with keyword arguments. It is killed at the end."""
+    """Start a function of remote_programs.py in a process of its own; it is killed at the end."""
     with contextlib.ExitStack() as stack:
 
         def begin(function: str, **arguments: Any) -> subprocess.Popen[str]:

@@ -16,9 +16,9 @@ from typing import Any
 import zmq
 
 from .._checks import check_count, known_length
+from .._progress import Bar
 from ..errors import PeerLost, ProtocolError, RemoteError, SerializationError
 from ..flow import DataFlow, as_flow
-from .._progress import Bar
 from .codec import WireError
 from .link import Link, Options, Patience, check_heartbeat, check_timeout
 from .replay import Replay, StateFile
