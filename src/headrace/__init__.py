@@ -3,6 +3,8 @@
 Wrap a slow iterable, use all cores, and get every datapoint exactly once.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from ._version import __version__
 from .errors import (
     AddressError,
@@ -42,6 +44,13 @@ from .formats.svmlight import SVMLightData, SVMLightSerializer
 from .formats.tar import WebDatasetData, WebDatasetSerializer
 from .formats.tfrecord import TFRecordData, TFRecordSerializer
 from .formats.zarr import ZarrData
+from .image import (
+    AugmentImageComponent,
+    AugmentImageComponents,
+    AugmentImageCoordinates,
+    ImageFromBytes,
+    ImageFromFile,
+)
 from .observe.audit import audit
 from .observe.explain import Verdict, explain
 from .observe.speed import SpeedResult, TestDataSpeed
@@ -102,6 +111,9 @@ from .stages.unbatch import Unbatch
 from .stages.weighted_mix import WeightedMix
 from .stages.window import Window
 
+if TYPE_CHECKING:
+    from . import dataset, imgaug
+
 __all__ = [
     # flows
     "DataFlow",
@@ -147,6 +159,14 @@ __all__ = [
     "MapData",
     "MapDataComponent",
     "SelectComponent",
+    # images
+    "AugmentImageComponent",
+    "AugmentImageComponents",
+    "AugmentImageCoordinates",
+    "ImageFromBytes",
+    "ImageFromFile",
+    "dataset",
+    "imgaug",
     # make batches
     "BatchData",
     "BatchDataByShape",
@@ -233,3 +253,12 @@ __all__ = [
     "WorkerError",
     "__version__",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import modules that not everybody needs when they are first asked for."""
+    if name in ("dataset", "imgaug"):
+        import importlib
+
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

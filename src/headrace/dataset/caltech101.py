@@ -1,0 +1,50 @@
+"""Caltech 101 silhouettes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..errors import FormatError
+from .arrays import LabelledImages
+from .folder import check_split, dataset_folder, find_file, load_mat, mat_variable
+
+__all__ = ["Caltech101Silhouettes"]
+
+
+class Caltech101Silhouettes(LabelledImages):
+    """Silhouettes of things: ``[image, label]``, an image (28, 28) of 0 and 1, and a label 0 to 100.
+
+    ``images`` and ``labels`` hold all of them.
+
+    Args:
+        name: ``"train"`` (4,100), ``"test"`` (2,307) or ``"val"`` (2,264).
+        shuffle: whether each pass is a new permutation.
+        dir: the folder with ``caltech101_silhouettes_28_split1.mat``; default: ``caltech101_data`` below
+            ``HEADRACE_DATASET``.
+
+    Raises:
+        ValueError: another name, or no folder.
+        FileNotFoundError: the file or the folder is missing.
+        FormatError: the file is damaged, or holds something else.
+        ImportError: SciPy is not installed: ``pip install 'headrace[dataset]'``.
+
+    Example:
+        >>> from headrace import dataset
+        >>> dataset.Caltech101Silhouettes("all")
+        Traceback (most recent call last):
+            ...
+        ValueError: name must be one of 'train', 'test', 'val', got 'all'
+    """
+
+    def __init__(self, name: str, shuffle: bool = True, dir: Any = None):
+        self.name = check_split("name", name, ("train", "test", "val"))
+        self.shuffle = shuffle
+        folder = dataset_folder("caltech101_data", dir)
+        source = "https://people.cs.umass.edu/~marlin/data/"
+        path = find_file(folder, ["caltech101_silhouettes_28_split1.mat"], source)
+        variables = load_mat(path)
+        images, labels = mat_variable(path, variables, f"{name}_data"), mat_variable(path, variables, f"{name}_labels")
+        if images.shape != (labels.size, 784):
+            raise FormatError(f"{path}: {name}_data must be of shape ({labels.size}, 784), got {images.shape}")
+        self.images = images.reshape(-1, 28, 28)
+        self.labels = labels.reshape(-1).astype(int) - 1  # MATLAB counts from 1

@@ -1,0 +1,87 @@
+"""Where local copies of data sets are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import FormatError
+
+__all__ = ["check_split", "dataset_folder", "find_file", "load_mat", "mat_variable"]
+
+
+def dataset_folder(name: str, folder: Any = None) -> Path:
+    """The folder of a data set: the argument, else ``name`` below ``HEADRACE_DATASET`` or ``TENSORPACK_DATASET``.
+
+    Raises:
+        ValueError: neither the argument nor one of these environment variables is given.
+        FileNotFoundError: the folder does not exist.
+    """
+    if folder is None:
+        root = os.environ.get("HEADRACE_DATASET") or os.environ.get("TENSORPACK_DATASET")
+        if not root:
+            raise ValueError(
+                f"where is the data set? Give its folder as an argument, or set HEADRACE_DATASET to the folder that "
+                f"holds {name}/. Nothing is downloaded"
+            )
+        folder = Path(root) / name
+    path = Path(folder).expanduser()
+    if not path.is_dir():
+        raise FileNotFoundError(f"{path} is no folder; a local copy of the data set is expected there")
+    return path
+
+
+def find_file(folder: Path, names: Sequence[str], source: str) -> Path:
+    """The first file in ``folder`` with one of these names.
+
+    Raises:
+        FileNotFoundError: none of them exists; says where they come from.
+    """
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    raise FileNotFoundError(f"{folder / names[0]} is missing; the data set is published at {source}")
+
+
+def check_split(name: str, value: Any, splits: Sequence[str]) -> str:
+    """``value``, if it is one of ``splits``.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if value not in splits:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, splits))}, got {value!r}")
+    return str(value)
+
+
+def load_mat(path: Path) -> dict[str, Any]:
+    """The variables of a MATLAB file.
+
+    Raises:
+        ImportError: SciPy is not installed.
+        FormatError: it is none, or damaged.
+    """
+    try:
+        from scipy.io import loadmat
+    except ImportError as error:
+        raise ImportError(f"{path} is a MATLAB file, which SciPy reads: pip install 'headrace[dataset]'") from error
+    try:
+        variables: dict[str, Any] = loadmat(path)
+    except OSError:
+        raise
+    except Exception as error:  # SciPy raises whatever the damage leads to
+        raise FormatError(f"{path}: no MATLAB file, or damaged: {type(error).__name__}: {error}") from error
+    return variables
+
+
+def mat_variable(path: Path, variables: dict[str, Any], name: str) -> Any:
+    """One variable of a MATLAB file.
+
+    Raises:
+        FormatError: there is none of that name.
+    """
+    if name not in variables:
+        raise FormatError(f"{path}: there is no variable {name!r} in this MATLAB file")
+    return variables[name]

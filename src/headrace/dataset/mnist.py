@@ -1,0 +1,121 @@
+"""MNIST, and the sets that come in its format."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import FormatError
+from .arrays import LabelledImages
+from .folder import check_split, dataset_folder, find_file
+
+__all__ = ["FashionMnist", "Mnist"]
+
+
+class Mnist(LabelledImages):
+    """MNIST's handwritten digits: ``[image, label]``, a float32 image (28, 28) in 0..1, and a label 0 to 9.
+
+    ``images``, of shape (n, 28, 28, 1), and ``labels`` hold all of them.
+
+    Args:
+        train_or_test: ``"train"`` (60,000) or ``"test"`` (10,000).
+        shuffle: whether each pass is a new permutation.
+        dir: the folder with ``train-images-idx3-ubyte.gz`` and so on, compressed or not; default: ``mnist_data`` below
+            ``HEADRACE_DATASET``.
+
+    Raises:
+        ValueError: another name, or no folder.
+        FileNotFoundError: a file or the folder is missing.
+        FormatError: a file is damaged, or of another format.
+
+    Example:
+        >>> from headrace import dataset
+        >>> dataset.Mnist("validation")
+        Traceback (most recent call last):
+            ...
+        ValueError: train_or_test must be one of 'train', 'test', got 'validation'
+    """
+
+    DIR_NAME = "mnist_data"
+    SOURCE_URL = "http://yann.lecun.com/exdb/mnist/"
+
+    def __init__(self, train_or_test: str, shuffle: bool = True, dir: Any = None):
+        self.train_or_test = check_split("train_or_test", train_or_test, ("train", "test"))
+        self.shuffle = shuffle
+        folder = dataset_folder(self.DIR_NAME, dir)
+        prefix = {"train": "train", "test": "t10k"}[train_or_test]
+        self.images = self._read(folder, f"{prefix}-images-idx3-ubyte", 3)[..., np.newaxis].astype(np.float32) / 255
+        self.labels = self._read(folder, f"{prefix}-labels-idx1-ubyte", 1)
+        if len(self.images) != len(self.labels):
+            raise FormatError(f"{folder}: {len(self.images)} images, but {len(self.labels)} labels")
+
+    def _read(self, folder: Path, name: str, axes: int) -> np.ndarray[Any, Any]:
+        return read_idx(find_file(folder, (f"{name}.gz", name), self.SOURCE_URL), axes)
+
+    def _datapoint(self, number: int) -> list[Any]:
+        return [self.images[number].reshape(self.images.shape[1:3]).copy(), self.labels[number]]
+
+
+class FashionMnist(Mnist):
+    """Zalando's pictures of clothes, in MNIST's format; see `Mnist`. The folder is ``fashion_mnist_data``.
+
+    Args:
+        train_or_test: see `Mnist`.
+        shuffle: see `Mnist`.
+        dir: see `Mnist`.
+
+    Example:
+        >>> from headrace import dataset
+        >>> dataset.FashionMnist.DIR_NAME
+        'fashion_mnist_data'
+    """
+
+    DIR_NAME = "fashion_mnist_data"
+    SOURCE_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+
+    def get_label_names(self) -> list[str]:
+        """Names of the ten classes."""
+        return [
+            "T-shirt/top",
+            "Trouser",
+            "Pullover",
+            "Dress",
+            "Coat",
+            "Sandal",
+            "Shirt",
+            "Sneaker",
+            "Bag",
+            "Ankle boot",
+        ]
+
+
+def read_idx(path: Path, axes: int) -> np.ndarray[Any, Any]:
+    """A file of unsigned bytes in the IDX format (http://yann.lecun.com/exdb/mnist/), perhaps compressed by gzip.
+
+    Args:
+        path: the file.
+        axes: how many axes are expected: 3 for images, 1 for labels.
+
+    Raises:
+        FormatError: it is damaged, or something else.
+    """
+    data = path.read_bytes()
+    if data[:2] == b"\x1f\x8b":
+        try:
+            data = gzip.decompress(data)
+        except (EOFError, OSError, zlib.error) as error:
+            raise FormatError(f"{path}: truncated or damaged: {error}") from error
+    magic = bytes([0, 0, 8, axes])  # two zeros, the code of uint8, the number of axes
+    if data[:4] != magic:
+        raise FormatError(
+            f"{path}, offset 0: an IDX file with {axes} axes begins with {magic!r}, this with {data[:4]!r}"
+        )
+    begin = 4 + 4 * axes
+    shape = tuple(int(n) for n in np.frombuffer(data[4:begin], ">u4"))
+    if len(data) < begin or len(data) - begin != np.prod(shape, dtype=np.int64):
+        raise FormatError(f"{path}: {len(data) - begin} bytes of data, but a shape of {shape}")
+    return np.frombuffer(data, np.uint8, offset=begin).reshape(shape)
