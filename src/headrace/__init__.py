@@ -51,6 +51,7 @@ from .image import (
     ImageFromBytes,
     ImageFromFile,
 )
+from .integrations.ray_data import flow_to_ray_dataset, from_ray_dataset
 from .observe.audit import audit
 from .observe.explain import Verdict, explain
 from .observe.speed import SpeedResult, TestDataSpeed
@@ -64,6 +65,7 @@ from .parallel.mappers import (
     MultiProcessMapDataZMQ,
     MultiThreadMapData,
 )
+from .parallel.ray import RayMapData, RayRunner
 from .parallel.runners import (
     MultiProcessPrefetchData,
     MultiProcessRunner,
@@ -200,6 +202,7 @@ __all__ = [
     "MultiProcessMapData",
     "MultiProcessMapDataZMQ",
     "MultiThreadMapData",
+    "RayMapData",
     # run copies of a flow
     "MultiProcessPrefetchData",
     "MultiProcessRunner",
@@ -208,9 +211,13 @@ __all__ = [
     "MultiThreadRunner",
     "PrefetchData",
     "PrefetchDataZMQ",
+    "RayRunner",
     # over the network
     "RemoteDataZMQ",
     "send_dataflow_zmq",
+    # Ray Data
+    "flow_to_ray_dataset",
+    "from_ray_dataset",
     # look and measure
     "audit",
     "PrintData",

@@ -20,15 +20,15 @@ import pickle
 import time
 from collections import ChainMap
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import cloudpickle
 import numpy as np
 import numpy.typing as npt
 
-from .arena import LARGE_BYTES, ArenaReader, ArenaWriter
+from .arena import LARGE_BYTES
 
-__all__ = ["Block", "Decoder", "Encoded", "Encoder", "collection_paused"]
+__all__ = ["Block", "BlockReader", "BlockWriter", "Decoder", "Encoded", "Encoder", "collection_paused"]
 
 Block = tuple[int, int, int]
 """Number, offset and length in bytes of an arena block."""
@@ -55,6 +55,29 @@ class Encoded(NamedTuple):
         return len(self.data) + sum(length for _, _, length in self.blocks)
 
 
+class BlockWriter(Protocol):
+    """Where large arrays are put: an arena, or what stands for one."""
+
+    def allocate(self, nbytes: int) -> tuple[int, int, Array] | None:
+        """A block: its number, its offset, and its memory; None if there is none to be had."""
+
+    def take_back(self, block: int) -> None:
+        """Free a block that was never sent."""
+
+    def trim(self) -> None:
+        """Give unused memory back to the system."""
+
+
+class BlockReader(Protocol):
+    """Where they are taken from."""
+
+    def take(self, block: int, offset: int, nbytes: int) -> Array:
+        """The memory of a block, writable, and the taker's for as long as it is referred to."""
+
+    def drop(self, block: int) -> None:
+        """Return a block that nobody will look at."""
+
+
 _ATOMS = frozenset((int, float, complex, bool, str, bytes, type(None)))
 """What can neither change nor hold anything else."""
 
@@ -67,7 +90,7 @@ class Encoder:
         main_by_value: whether the receiver lacks this process's ``__main__``.
     """
 
-    def __init__(self, arena: ArenaWriter | None, *, main_by_value: bool):
+    def __init__(self, arena: BlockWriter | None, *, main_by_value: bool):
         self._arena = arena
         self._main_by_value = main_by_value
         self._blocks: list[Block] = []
@@ -295,10 +318,10 @@ class Decoder:
     """Turns bytes and arena blocks into objects.
 
     Args:
-        arena: the reader of the arena that the encoder writes; None if it has none.
+        arena: reads what the encoder's wrote; None if it has none.
     """
 
-    def __init__(self, arena: ArenaReader | None):
+    def __init__(self, arena: BlockReader | None):
         self._arena = arena
 
     def decode(self, encoded: Encoded) -> list[Any]:

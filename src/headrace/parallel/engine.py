@@ -252,6 +252,9 @@ class Conversation:
         cause = f"{worker.name} {self._pool.bury(worker)}"
         if worker.retired and not worker.tasks:
             return
+        if not worker.handle.began:
+            self._replace(worker, cause, None)
+            return
         if not worker.ready:
             self._failed_starts += 1
             if self._failed_starts > self._max_retries:
@@ -265,7 +268,8 @@ class Conversation:
 
     def _replace(self, worker: Worker, cause: str, suspect: Task | None) -> None:
         tasks = [task for task in worker.tasks if task.stream == self._ledger.stream]
-        logger.warning("%s: %s; it held %s; it is replaced", self._name, cause, self._held(worker, tasks))
+        level = logging.WARNING if worker.handle.began else logging.INFO
+        logger.log(level, "%s: %s; it held %s; it is replaced", self._name, cause, self._held(worker, tasks))
         self._counters.replaced += 1
         self._counters.retried += sum(task.count for task in tasks)
         self._lost(worker, tasks, cause, suspect)

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from .ledger import Ledger
 
-__all__ = ["Pace"]
+__all__ = ["TASK_S", "Pace"]
 
-_TASK_S = 4e-3
+TASK_S = 4e-3
+"""How long a task shall take: a hundred times what a local message costs."""
+
 _TASK_BYTES = 4 << 20
 _TASK_ITEMS = 1 << 13
 _BUFFER_BYTES = 64 << 20
@@ -29,6 +31,7 @@ class Pace:
             fits. None: what keeps the workers busy, at most 64 MiB, but at least two datapoints for each worker.
         grain: tasks have a multiple of so many datapoints.
         single: one task is one grain.
+        task_s: how long a task shall take, in seconds.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class Pace:
         limit_bytes: int | None = None,
         grain: int = 1,
         single: bool = False,
+        task_s: float = TASK_S,
     ):
         self._workers = workers
         self._limit = max(limit, grain)
@@ -48,6 +52,7 @@ class Pace:
         self._task_bytes = min(_TASK_BYTES, _BUFFER_BYTES // (2 * workers))
         self._grain = grain
         self._single = single
+        self._task_s = task_s
         self._item_s: float | None = None
         self._item_bytes = 0.0
         self._largest_bytes = 0.0
@@ -67,7 +72,7 @@ class Pace:
             self._item_s += 0.2 * (item_s - self._item_s)
             self._item_bytes += 0.2 * (item_bytes - self._item_bytes)
         self._largest_bytes = max(item_bytes, 0.99 * self._largest_bytes)
-        wanted = min(_TASK_S / max(self._item_s, 1e-9), self._task_bytes / max(self._item_bytes, 1.0), _TASK_ITEMS)
+        wanted = min(self._task_s / max(self._item_s, 1e-9), self._task_bytes / max(self._item_bytes, 1.0), _TASK_ITEMS)
         # At most double: one lucky measurement must not put a second of work into one task.
         self._size = max(1, min(int(wanted), 2 * self._size))
 

@@ -45,8 +45,12 @@ class _Passage:
         return len(self.fds) - 1
 
 
-def dumps_program(program: Program) -> tuple[bytes, list[int]]:
+def dumps_program(program: Program, otherwise: str = 'use start_method="fork", or threads') -> tuple[bytes, list[int]]:
     """Pickle what a worker shall run: lambdas, closures and classes of ``__main__`` included.
+
+    Args:
+        program: it.
+        otherwise: what to do if it cannot be pickled, besides making it in the worker.
 
     Returns:
         The bytes, and the descriptors to be passed to the worker for `PassedFd`.
@@ -63,7 +67,7 @@ def dumps_program(program: Program) -> tuple[bytes, list[int]]:
         where = explain(program.subject, program.subject_name) or f"{program.subject_name}: {error}"
         raise SerializationError(
             f"{where}, so it cannot be sent to a worker process. Create it in the worker (in reset_state(), or on "
-            'first use inside the function), or use start_method="fork", or threads.'
+            f"first use inside the function), or {otherwise}."
         ) from error
     finally:
         context.set_spawning_popen(None)

@@ -266,6 +266,10 @@ class ReplicateProgram:
                 self._ended = True
                 return
 
+    def rest(self) -> Iterator[Any]:
+        """The datapoints of the pass that are still to come, for use without an engine."""
+        return self._stream
+
     def run(self, task: Work, items: None, channel: Channel) -> Outcome:
         """See `Program`."""
         outcome = Outcome()

@@ -100,16 +100,18 @@ class _Runner(ParallelFlow):
         saved = state.kept.get("copies")
         copies = Copies(self._copies, shard=self.shard, pass_index=state.pass_index, saved=saved)
         state.kept["copies"] = copies
-        pace = Pace(self._copies, self._limit, elastic=self._elastic)
         return CopyConversation(
             self._pool(),
-            pace,
+            self._pace(),
             type(self).__name__,
             state,
             max_retries=self.max_retries,
             copies=copies,
             shard=self.shard,
         ).run()
+
+    def _pace(self) -> Pace:
+        return Pace(self._copies, self._limit, elastic=self._elastic)
 
     def close(self) -> None:
         """End the workers now. A new pass starts new ones."""

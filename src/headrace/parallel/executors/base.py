@@ -23,11 +23,17 @@ class Signal(Protocol):
 class Handle(Protocol):
     """A started worker, as its parent sees it."""
 
-    name: str
-    """Who it is, for people: ``process 4711``."""
+    @property
+    def name(self) -> str:
+        """Who it is, for people: ``process 4711``."""
 
-    sentinel: Any
-    """What `Transport.watch` waits on."""
+    @property
+    def sentinel(self) -> Any:
+        """What `Transport.watch` waits on."""
+
+    @property
+    def began(self) -> bool:
+        """Whether a worker that is gone has ever run. If not, nobody is to blame, and nobody counts how often."""
 
     def ended(self, timeout_s: float) -> bool:
         """Wait until the worker is gone, at most so long; whether it is."""

@@ -75,6 +75,8 @@ class ProcessHandle:
         stack_fd: where it writes its stack when it gets the signal `_STACK_SIGNAL`.
     """
 
+    began = True
+
     def __init__(self, pid: int, reap: Callable[[], int | None], stack_fd: int):
         self._stack_fd = stack_fd
         self.pid = pid

@@ -30,6 +30,8 @@ class _Variable:
 class ThreadHandle:
     """See `Handle`."""
 
+    began = True
+
     def __init__(self, thread: threading.Thread):
         self.name = f"thread {thread.name}"
         self.sentinel = None

@@ -1,0 +1,26 @@
+"""What every mapper and runner promises, over Ray actors: the very tests of ``tests/parallel``."""
+
+from __future__ import annotations
+
+import inspect
+
+import test_deaths
+import test_errors
+import test_fidelity
+import test_mappers
+import test_nesting
+import test_runners
+
+FACES = {"mapper", "process_mapper", "any_mapper", "runner", "process_runner", "any_runner"}
+
+NOT_ON_RAY = {
+    "test_process_flows_add_no_python_thread": "Ray has threads",
+    "test_workers_have_the_place_and_the_environment_of_their_parent": "that is what Ray's runtime_env is for",
+    "test_the_pass_is_exact_whatever_ends_a_worker": "Ray does not say by which signal; see test_nodes",
+    "test_the_fork_server_is_killed": "there is none",
+}
+
+for module in (test_mappers, test_runners, test_errors, test_deaths, test_fidelity, test_nesting):
+    for name, test in inspect.getmembers(module, inspect.isfunction):
+        if name.startswith("test_") and FACES & set(inspect.signature(test).parameters) and name not in NOT_ON_RAY:
+            globals()[f"{module.__name__}_{name.removeprefix('test_')}"] = test
