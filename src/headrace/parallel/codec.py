@@ -58,6 +58,10 @@ class Encoded(NamedTuple):
 class BlockWriter(Protocol):
     """Where large arrays are put: an arena, or what stands for one."""
 
+    @property
+    def used_bytes(self) -> int:
+        """The size of all shared memory that was needed so far."""
+
     def allocate(self, nbytes: int) -> tuple[int, int, Array] | None:
         """A block: its number, its offset, and its memory; None if there is none to be had."""
 

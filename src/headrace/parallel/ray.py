@@ -90,7 +90,15 @@ class RayMapData(_Mapper):
     ):
         import_ray()
         super().__init__(
-            ds, ("num_actors", num_actors), map_func, buffer_size, strict, ordered, on_error, max_errors, seed
+            ds,
+            ("num_actors", check_count("num_actors", num_actors)),
+            map_func,
+            buffer_size,
+            strict,
+            ordered,
+            on_error,
+            max_errors,
+            seed,
         )
         self.num_actors = self._workers
         self.num_cpus = check_amount("num_cpus", num_cpus)

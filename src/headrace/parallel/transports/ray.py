@@ -54,6 +54,8 @@ class Body(NamedTuple):
 class _Outgoing:
     """Stands where local transports have an arena: memory for large arrays, until Ray has copied it."""
 
+    used_bytes = 0  # none of it is shared
+
     def __init__(self) -> None:
         self._recycler = Recycler()
         self._blocks: dict[int, npt.NDArray[np.uint8]] = {}
@@ -177,6 +179,16 @@ class RayChannel:
     def added(self) -> int:
         """See `Channel`."""
         return self._coder.encoder.added
+
+    @property
+    def encode_s(self) -> float:
+        """See `Channel`."""
+        return self._coder.encoder.encode_s
+
+    @property
+    def arena_bytes(self) -> int:
+        """See `Channel`."""
+        return self._coder.encoder.arena_bytes
 
     def send(self, message: Message) -> None:
         """See `Channel`."""
