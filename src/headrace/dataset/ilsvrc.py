@@ -201,7 +201,8 @@ def _read_blob(path: Path) -> np.ndarray[Any, Any]:
                 position += value
             elif key & 7 != 0:
                 raise ValueError(f"unknown kind of field {key}")
-        return values.reshape(shape)[0].astype(np.float32)
+        mean: np.ndarray[Any, Any] = values.reshape(shape)[0].astype(np.float32)
+        return mean
     except (ValueError, IndexError) as error:
         raise FormatError(f"{path}, offset {position}: damaged, or no BlobProto of Caffe: {error}") from error
 
