@@ -622,9 +622,7 @@ def _take_share(running: Generator[Any, None, None], state: State) -> Generator[
     """Every n-th datapoint; all of them, if the user's code takes its share by itself."""
     index, count = state.place.share
     for datapoint in running:
-        turn = state.turn
-        state.turn += 1
-        if turn % count == index or shards_itself():
+        if state.my_turn(index, count) or shards_itself():
             yield datapoint
 
 

@@ -56,6 +56,7 @@ class State(dict[str, Any]):
         self.restored = False
         self.share = (0, 1)
         self.turn = 0  # datapoints seen by a flow that takes a share
+        self._rounds_before: int | None = None  # of turns, when this pass went on
         self.running: weakref.ref[Generator[Any, None, None]] | None = None
         self.inputs_at_begin: list[Node] | None = None
         self._rng: np.random.Generator | None = None
@@ -65,6 +66,17 @@ class State(dict[str, Any]):
         return True
 
     __hash__ = object.__hash__  # type: ignore[assignment]  # identity: two passes are never the same pass
+
+    def my_turn(self, index: int, count: int) -> bool:
+        """Whether the next datapoint of all belongs to this share; counts them.
+
+        A state that another share has saved, when it had given as many, fits as well.
+        """
+        if self._rounds_before is None:
+            self._rounds_before = -(-self.turn // count)
+        turns, now = divmod(self.turn, count)
+        self.turn += 1
+        return now == index and turns >= self._rounds_before
 
     @property
     def open(self) -> bool:

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import Any
 
-from ..errors import DataFlowError
+from ..errors import DataFlowError, StateError
 from ..flow import DataFlow
 from ..formats.registry import FORMATS, Format, format_of
 from ..formats.sharded import save_shards
@@ -73,10 +73,7 @@ def _convert(args: argparse.Namespace) -> int:
             else:
                 count = _save(args, flow, form, how)
     except (DataFlowError, OSError, TypeError, ValueError, ImportError) as error:
-        text = "; ".join([_text(error), *getattr(error, "__notes__", [])])
-        for word in ("overwrite", "resume"):
-            text = text.replace(f"{word}=True", f"--{word}")
-        raise Refusal(text) from error
+        raise Refusal("; ".join([_text(error), *map(_options, getattr(error, "__notes__", []))])) from None
     if not args.quiet:
         print(f"{count} datapoints written", file=sys.stderr)
     return 0
@@ -84,8 +81,15 @@ def _convert(args: argparse.Namespace) -> int:
 
 def _text(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
-    return str(error)
+        return _options(f"{error.filename}: {error.strerror}")
+    return _options(str(error))
+
+
+def _options(text: str) -> str:
+    """An advice to callers, as one to users of the command."""
+    for word in ("overwrite", "resume"):
+        text = text.replace(f"{word}=True", f"--{word}")
+    return text
 
 
 def _is_pipeline(source: str) -> bool:
@@ -116,7 +120,13 @@ def _open(args: argparse.Namespace) -> DataFlow:
 
 
 def _save(args: argparse.Namespace, flow: DataFlow, form: Format, how: dict[str, Any]) -> int:
-    how = {**how, "progress": not args.quiet, "overwrite": args.overwrite}
+    try:
+        return _write(args, flow, form, {**how, "progress": not args.quiet, "overwrite": args.overwrite})
+    except (FileExistsError, BlockingIOError, ImportError, StateError) as error:
+        raise Refusal(_text(error)) from None
+
+
+def _write(args: argparse.Namespace, flow: DataFlow, form: Format, how: dict[str, Any]) -> int:
     if args.shards is not None:
         return save_shards(flow, args.target, args.shards, args.processes, resume=args.resume, **how)
     if args.processes > 1:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +79,7 @@ def save_shards(
     todo = [
         (index, path) for index, path in enumerate(paths) if _prepare(path, form, overwrite=overwrite, resume=resume)
     ]
-    write = functools.partial(_write, flow, global_seed() or 0, len(paths), form.save, form.resumes, overwrite, how)
+    write = functools.partial(_write, flow, global_seed() or 0, len(paths), form, overwrite, how)
     workers = min(check_count("num_proc", num_proc), max(len(todo), 1))
     count = 0
     with (
@@ -105,17 +104,18 @@ def _write(
     flow: Any,
     seed: int,
     count: int,
-    save: Callable[..., int],
-    resumes: bool,
+    form: Format,
     overwrite: bool,
     how: dict[str, Any],
     task: tuple[int, Path],
 ) -> int:
     index, path = task
-    if resumes:
+    if os.path.lexists(path) and not overwrite:  # since we looked: by a worker that died before it could say so
+        return len(form.load(path))
+    if form.resumes:
         how = {"resume": True, **how}  # what there may be is of a worker that died
     plant(flow, seed, (), (index, count))
-    return save(flow, path, progress=False, overwrite=overwrite, **how)
+    return form.save(flow, path, progress=False, overwrite=overwrite, **how)
 
 
 def shard_paths(path: PathLike, shards: int) -> list[Path]:

@@ -121,9 +121,7 @@ class Shard(ProxyDataFlow):
             return
         index, count = self._combined(state.place.share)
         for dp in source:
-            turn = state.turn
-            state.turn += 1
-            if turn % count == index:
+            if state.my_turn(index, count):
                 yield dp
 
     def _combined(self, share: tuple[int, int]) -> tuple[int, int]:
