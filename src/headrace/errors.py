@@ -15,7 +15,6 @@
          ├─ ItemTimeoutError        a datapoint took longer than item_timeout_s (a TimeoutError)
          ├─ TooManyErrors           more bad datapoints than max_errors (a RuntimeError)
          ├─ FormatError             a file that is damaged, or not what it should be (a ValueError)
-         ├─ CacheError              a cache file that is damaged, foreign or of another pipeline (a ValueError)
          ├─ AuditError              a datapoint was lost or doubled (a RuntimeError)
          ├─ RemoteError             a flow over the network cannot go on (a RuntimeError)
          │   ├─ AddressError        address in use, unknown host
@@ -37,7 +36,6 @@ __all__ = [
     "AddressError",
     "AuditError",
     "BatchError",
-    "CacheError",
     "DataFlowError",
     "DataFlowTerminated",
     "EmptySourceError",
@@ -119,10 +117,6 @@ class FormatError(DataFlowError, ValueError):
 
     The message begins with the file and, where there is one, the offset in bytes or the name of the record.
     """
-
-
-class CacheError(DataFlowError, ValueError):
-    """A file that `DiskCache` should read is damaged, none of its own, or was written for another pipeline."""
 
 
 class RemoteError(DataFlowError, RuntimeError):

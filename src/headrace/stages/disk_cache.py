@@ -7,9 +7,9 @@ import os
 from collections.abc import Generator
 from typing import Any
 
-from ..cache_file import CacheReader, CacheWriter
 from ..errors import StateError
 from ..flow import ProxyDataFlow, pipeline_fingerprint
+from ..formats.cache import CacheReader, CacheWriter
 from ..state import State
 
 __all__ = ["DiskCache"]
@@ -25,6 +25,9 @@ class DiskCache(ProxyDataFlow):
         ds: the input flow; finite. Random augmentation belongs behind the cache: here it would be the same for ever.
         path: of the file. Its folder must exist.
         shuffle: whether passes that are read from the file are shuffled, each in its own way.
+        allow_pickle: whether datapoints are pickled. If not, they are numbers, strings, bytes, arrays, and lists,
+            tuples and dicts of these. A pickle can run code when it is read: allow it for files that only people whom
+            you trust can write.
 
     The file says for which pipeline it was written: which stages with which arguments (functions by name), and how many
     datapoints the sources have. What this does not show, such as other contents of the same files, or another body of
@@ -35,13 +38,12 @@ class DiskCache(ProxyDataFlow):
     nothing. The cache is not part of the state: a pass that was read from the file goes on in O(1) where the file is at
     hand; one that was read from the input goes on there, and writes nothing.
 
-    The records are pickles, which can run code when they are read: read only the caches of people you trust.
-
     Raises:
         FileNotFoundError: at construction, there is no such folder.
-        CacheError: the file is none of ours, of another version, of another pipeline, or damaged; it says where. The
+        FormatError: the file is none of ours, of another version, of another pipeline, or damaged; it says where. The
             file is left as it is.
         StateError: a pass that was read from a file cannot go on: the file is gone, or another one.
+        TypeError: a datapoint that is no plain data, or cannot be pickled.
         OSError: the file cannot be written, for example because the disk is full; what was written is removed.
 
     Example:
@@ -57,10 +59,11 @@ class DiskCache(ProxyDataFlow):
         ([0, 1, 2], [0, 1, 2], 3)
     """
 
-    def __init__(self, ds: Any, path: str | os.PathLike[str], shuffle: bool = False):
+    def __init__(self, ds: Any, path: str | os.PathLike[str], shuffle: bool = False, allow_pickle: bool = False):
         super().__init__(ds)
         self.path = os.path.abspath(os.fspath(path))
         self.shuffle = bool(shuffle)
+        self.allow_pickle = bool(allow_pickle)
         if not os.path.isdir(os.path.dirname(self.path)):
             raise FileNotFoundError(f"DiskCache: there is no folder {os.path.dirname(self.path)!r}; make it first")
         self._cached_length()
@@ -80,7 +83,9 @@ class DiskCache(ProxyDataFlow):
             assert cache is not None
             yield from self._read(cache, state)
             return
-        writer = None if state.restored else CacheWriter.open(self.path, pipeline_fingerprint(self.ds))
+        writer = (
+            None if state.restored else CacheWriter.open(self.path, pipeline_fingerprint(self.ds), self.allow_pickle)
+        )
         if writer is None:
             yield from source
             return
@@ -104,7 +109,7 @@ class DiskCache(ProxyDataFlow):
 
     def _open(self) -> CacheReader | None:
         try:
-            return CacheReader(self.path, pipeline_fingerprint(self.ds))
+            return CacheReader(self.path, pipeline_fingerprint(self.ds), self.allow_pickle)
         except FileNotFoundError:
             return None
 
@@ -125,5 +130,5 @@ class DiskCache(ProxyDataFlow):
             return len(cache)
 
     def fingerprint(self) -> str:
-        """See `DataFlow.fingerprint`: the path makes no difference."""
+        """See `DataFlow.fingerprint`: neither the path nor the codec makes a difference."""
         return f"DiskCache(shuffle={self.shuffle})"

@@ -1,9 +1,9 @@
-r"""The file of `DiskCache`: records, an index, and a trailer that shows that it is complete.
+r"""Caches: the file of `DiskCache`: records, an index, and a trailer that shows that it is complete.
 
 ::
 
-    magic "HRCACHE\n" | u32 length, u32 crc32 | header: JSON {version, codec, fingerprint}
-    u64 length, u32 crc32 | record 0: a pickle
+    magic "HRCACHE\n" | u32 length, u32 crc32 | header: JSON {version, fingerprint}
+    u64 length, u32 crc32 | record 0: a datapoint, see `records`
     u64 length, u32 crc32 | record 1
     ...
     u64 offset of record 0, of record 1, ...
@@ -14,19 +14,20 @@ All numbers are little-endian. The content is a BLAKE2 digest of the lengths and
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
-import pickle
 import struct
 import zlib
 from typing import Any
 
 import numpy as np
 
-from .errors import CacheError
-from .state import difference
+from ..errors import FormatError
+from ..plain_codec import encode
+from ..state import difference
+from .records import pack, unpack
+from .writing import Target
 
 __all__ = ["CacheReader", "CacheWriter"]
 
@@ -48,14 +49,16 @@ class CacheReader:
     Args:
         path: of the file.
         fingerprint: the pipeline it has to be for.
+        allow_pickle: whether records may be pickles.
 
     Raises:
         FileNotFoundError: there is no such file.
-        CacheError: it is none of ours, of another version or pipeline, or damaged.
+        FormatError: it is none of ours, of another version or pipeline, or damaged.
     """
 
-    def __init__(self, path: str, fingerprint: list[str]):
+    def __init__(self, path: str, fingerprint: list[str], allow_pickle: bool):
         self._path = path
+        self._allow_pickle = allow_pickle
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             self._check_header(fingerprint)
@@ -74,7 +77,10 @@ class CacheReader:
         payload = self._bytes(offset + _RECORD.size, length, where)
         if zlib.crc32(payload) != checksum:
             raise self._damaged(f"the checksum of {where}, does not match")
-        return pickle.loads(payload)
+        try:
+            return unpack(payload, self._allow_pickle)
+        except ValueError as error:
+            raise FormatError(f"{self._path}: {where}: {error}") from error
 
     def __enter__(self) -> CacheReader:
         return self
@@ -91,8 +97,8 @@ class CacheReader:
     def _check_header(self, fingerprint: list[str]) -> None:
         start = os.pread(self._fd, len(_MAGIC), 0)
         if start != _MAGIC:
-            raise CacheError(
-                f"{self._path} is no cache of headrace, it begins with {start!r}; it was left as it is. "
+            raise FormatError(
+                f"{self._path}: no cache of headrace, it begins with {start!r}; it was left as it is. "
                 "Give DiskCache another path, or delete the file"
             )
         length, checksum = _HEAD.unpack(self._bytes(len(_MAGIC), _HEAD.size, "the header"))
@@ -101,13 +107,13 @@ class CacheReader:
             raise self._damaged("the checksum of the header does not match")
         header = json.loads(text)
         if header["version"] != VERSION:
-            raise CacheError(
-                f"{self._path} has version {header['version']}, this headrace reads version {VERSION}; delete it, "
+            raise FormatError(
+                f"{self._path}: it has version {header['version']}, this headrace reads version {VERSION}; delete it, "
                 "or read it with the release that wrote it"
             )
         if header["fingerprint"] != fingerprint:
-            raise CacheError(
-                f"{self._path} was written for another pipeline; take another path, or delete it:\n"
+            raise FormatError(
+                f"{self._path}: written for another pipeline; take another path, or delete it:\n"
                 + difference(header["fingerprint"], fingerprint)
             )
 
@@ -142,50 +148,40 @@ class CacheReader:
             missing -= len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _damaged(self, what: str) -> CacheError:
-        return CacheError(f"{self._path} is damaged: {what}; delete it, and it is written again")
+    def _damaged(self, what: str) -> FormatError:
+        return FormatError(f"{self._path}: damaged: {what}; delete it, and it is written again")
 
 
 class CacheWriter:
-    """Writes a file beside its place, ``PATH.partial``, and moves it there when it is complete.
+    """Writes the file; it appears when it is complete, see `Target`.
 
-    The partial file is locked while it is written, so there is one writer. The lock goes with the process, so one that
-    was killed is no obstacle: the next writer begins its file anew.
+    Args:
+        target: entered; it is left by `close`.
+        fingerprint: of the pipeline.
+        allow_pickle: whether datapoints are pickled; if not, they have to be plain data.
     """
 
     @classmethod
-    def open(cls, path: str, fingerprint: list[str]) -> CacheWriter | None:
+    def open(cls, path: str, fingerprint: list[str], allow_pickle: bool) -> CacheWriter | None:
         """The one writer of ``path``; None if somebody else is writing it, or has just done so."""
-        partial = path + ".partial"
-        while True:
-            fd = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if _is(partial, fd):
-                    break
-            except BlockingIOError:
-                os.close(fd)
-                return None
-            except BaseException:
-                os.close(fd)
-                raise
-            os.close(fd)  # between opening and locking, its writer has moved it or deleted it
-        if os.path.exists(path):
-            os.unlink(partial)
-            os.close(fd)
+        target = Target(path, overwrite=False, resume=False)
+        try:
+            target.__enter__()
+        except (BlockingIOError, FileExistsError):
             return None
-        return cls(fd, path, fingerprint)
+        return cls(target, fingerprint, allow_pickle)
 
-    def __init__(self, fd: int, path: str, fingerprint: list[str]):
-        self._fd = fd
-        self._path = path
+    def __init__(self, target: Target, fingerprint: list[str], allow_pickle: bool):
+        self._target = target
+        self._allow_pickle = allow_pickle
         self._offsets: list[int] = []
         self._content = hashlib.blake2b(digest_size=16)
         self._written = 0
         self._buffer = bytearray()
-        header = json.dumps({"version": VERSION, "codec": "pickle", "fingerprint": fingerprint}).encode()
+        self._fd = -1
+        header = json.dumps({"version": VERSION, "fingerprint": fingerprint}).encode()
         try:
-            os.ftruncate(fd, 0)
+            self._fd = os.open(target.part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
             self._put(_MAGIC, _HEAD.pack(len(header), zlib.crc32(header)), header)
         except BaseException:
             self.close()
@@ -196,12 +192,14 @@ class CacheWriter:
 
         Raises:
             OSError: it cannot be written.
-            Exception: the datapoint cannot be pickled.
+            TypeError: the datapoint holds what cannot be stored.
         """
         try:
-            payload = pickle.dumps(datapoint, protocol=5)
-        except Exception as error:
-            error.add_note(f"DiskCache: datapoint {len(self._offsets)} cannot be pickled, so it cannot be cached")
+            payload = pack(datapoint, "pickle") if self._allow_pickle else encode(datapoint)
+        except TypeError as error:
+            error.add_note(f"DiskCache: this was datapoint {len(self._offsets)}, on its way to {self._target.path}")
+            if not self._allow_pickle:
+                error.add_note("DiskCache(..., allow_pickle=True) can store other objects than plain data")
             raise
         head = _RECORD.pack(len(payload), zlib.crc32(payload))
         self._offsets.append(self._written + len(self._buffer))
@@ -215,18 +213,15 @@ class CacheWriter:
         summary = _SUMMARY.pack(offset, len(self._offsets), self._content.digest())
         self._put(index, summary, _LAST.pack(zlib.crc32(index + summary), _END))
         self._flush()
-        os.fsync(self._fd)
-        os.rename(self._path + ".partial", self._path)
-        _sync_folder(self._path)
+        self._target.commit()
 
     def close(self) -> None:
-        """Give up the lock; delete the file, if it is not complete."""
+        """Leave the target; delete the file, if it is not complete."""
         fd, self._fd = self._fd, -1
-        if fd < 0:
-            return
-        if _is(self._path + ".partial", fd):
-            os.unlink(self._path + ".partial")
-        os.close(fd)
+        if fd >= 0:
+            os.close(fd)
+            self._target.part.unlink(missing_ok=True)
+        self._target.__exit__(None, None, None)
 
     def _put(self, *parts: bytes) -> None:
         for part in parts:
@@ -241,22 +236,6 @@ class CacheWriter:
                 while done < len(view):
                     done += os.write(self._fd, view[done:])
         except OSError as error:
-            raise OSError(error.errno, f"DiskCache: {error.strerror}", self._path + ".partial") from error
+            raise OSError(error.errno, f"DiskCache: {error.strerror}", str(self._target.part)) from error
         self._written += len(self._buffer)
         self._buffer.clear()
-
-
-def _is(path: str, fd: int) -> bool:
-    """Whether ``path`` is the file that ``fd`` is open on."""
-    try:
-        return os.path.samestat(os.stat(path), os.fstat(fd))
-    except FileNotFoundError:
-        return False
-
-
-def _sync_folder(path: str) -> None:
-    fd = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
