@@ -79,18 +79,8 @@ class FashionMnist(Mnist):
 
     def get_label_names(self) -> list[str]:
         """Names of the ten classes."""
-        return [
-            "T-shirt/top",
-            "Trouser",
-            "Pullover",
-            "Dress",
-            "Coat",
-            "Sandal",
-            "Shirt",
-            "Sneaker",
-            "Bag",
-            "Ankle boot",
-        ]
+        clothes = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"]
+        return [*clothes, "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
 
 
 def read_idx(path: Path, axes: int) -> np.ndarray[Any, Any]:
