@@ -161,7 +161,11 @@ def test_bad_arguments():
     for make, error, match in [
         (lambda: hr.AugmentImageComponent([], [np.copy]), TypeError, "of type ImageAugmentor"),
         (lambda: hr.AugmentImageComponent(3, []), TypeError, "expected a DataFlow"),
-        (lambda: hr.AugmentImageComponent([], [], catch_exceptions=True, on_error="skip"), ValueError, "one of the two"),
+        (
+            lambda: hr.AugmentImageComponent([], [], catch_exceptions=True, on_error="skip"),
+            ValueError,
+            "one of the two",
+        ),
         (lambda: hr.AugmentImageComponent([], [], on_error="ignore"), ValueError, "on_error must be"),
         (lambda: hr.AugmentImageComponents([], [], index=0), TypeError, "index must be a tuple"),
         (lambda: hr.AugmentImageComponents([], [], index=()), ValueError, "at least one image"),

@@ -134,7 +134,7 @@ def test_pasted_images_are_where_the_coordinates_say():
     image = picture(3)
     with imgaug.use_rng(1):
         transform = paste.get_transform(image)
-    (x, y), = transform.apply_coords(np.zeros((1, 2))).astype(int)
+    ((x, y),) = transform.apply_coords(np.zeros((1, 2))).astype(int)
     pasted = transform.apply_image(image)
     np.testing.assert_array_equal(pasted[y : y + HEIGHT, x : x + WIDTH], image)
     assert (pasted == 7).sum() >= (100 * 120 - HEIGHT * WIDTH) * 3

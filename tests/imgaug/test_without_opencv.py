@@ -29,6 +29,8 @@ def test_without_opencv_the_error_names_the_extra_when_it_is_needed():
 
 
 def test_importing_headrace_loads_neither_opencv_nor_the_augmentors():
-    script = "import sys, headrace; print([m for m in sys.modules if m in ('cv2', 'headrace.imgaug', 'headrace.dataset')])"
+    script = (
+        "import sys, headrace; print([m for m in sys.modules if m in ('cv2', 'headrace.imgaug', 'headrace.dataset')])"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]"

@@ -158,10 +158,9 @@ class _DataUnpickler(pickle.Unpickler):
 
 
 def _unpickle(path: Path) -> Any:
+    data = io.BytesIO(path.read_bytes())
     try:
-        content = _DataUnpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
-    except OSError:
-        raise
+        content = _DataUnpickler(data, encoding="bytes").load()
     except Exception as error:  # a damaged pickle raises almost anything
         raise FormatError(f"{path}: damaged, or no file of CIFAR: {type(error).__name__}: {error}") from error
     if not isinstance(content, dict):

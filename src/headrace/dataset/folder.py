@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -67,10 +68,9 @@ def load_mat(path: Path) -> dict[str, Any]:
         from scipy.io import loadmat
     except ImportError as error:
         raise ImportError(f"{path} is a MATLAB file, which SciPy reads: pip install 'headrace[dataset]'") from error
+    content = io.BytesIO(path.read_bytes())
     try:
-        variables: dict[str, Any] = loadmat(path)
-    except OSError:
-        raise
+        variables: dict[str, Any] = loadmat(content)
     except Exception as error:  # SciPy raises whatever the damage leads to
         raise FormatError(f"{path}: no MATLAB file, or damaged: {type(error).__name__}: {error}") from error
     return variables

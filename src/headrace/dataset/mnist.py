@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,8 @@ class Mnist(LabelledImages):
         self.shuffle = shuffle
         folder = dataset_folder(self.DIR_NAME, dir)
         prefix = {"train": "train", "test": "t10k"}[train_or_test]
-        self.images = self._read(folder, f"{prefix}-images-idx3-ubyte", 3)[..., np.newaxis].astype(np.float32) / 255
+        images = self._read(folder, f"{prefix}-images-idx3-ubyte", 3)[..., np.newaxis]
+        self.images = np.divide(images, 255, dtype=np.float32)
         self.labels = self._read(folder, f"{prefix}-labels-idx1-ubyte", 1)
         if len(self.images) != len(self.labels):
             raise FormatError(f"{folder}: {len(self.images)} images, but {len(self.labels)} labels")
@@ -105,7 +107,7 @@ def read_idx(path: Path, axes: int) -> np.ndarray[Any, Any]:
             f"{path}, offset 0: an IDX file with {axes} axes begins with {magic!r}, this with {data[:4]!r}"
         )
     begin = 4 + 4 * axes
-    shape = tuple(int(n) for n in np.frombuffer(data[4:begin], ">u4"))
-    if len(data) < begin or len(data) - begin != np.prod(shape, dtype=np.int64):
+    shape = tuple(int.from_bytes(data[n : n + 4], "big") for n in range(4, begin, 4))
+    if len(data) - begin != math.prod(shape):
         raise FormatError(f"{path}: {len(data) - begin} bytes of data, but a shape of {shape}")
     return np.frombuffer(data, np.uint8, offset=begin).reshape(shape)

@@ -106,7 +106,7 @@ class IAAugmentor(ImageAugmentor):
     def get_transform(self, img: Image) -> Transform:
         """See `ImageAugmentor.get_transform`."""
         fixed = self._aug.to_deterministic()
-        fixed.seed_(int(self.rng.randint(2**31)))
+        fixed.seed_(int(self.rng.randint(2**31)), deterministic_too=True)
         return _IATransform(fixed, img.shape)
 
 
