@@ -12,12 +12,9 @@ io = pytest.importorskip("scipy.io")
 
 def test_mnist_files_of_full_size_load_in_their_known_counts(tmp_path):
     for prefix, count in (("train", 60000), ("t10k", 10000)):
-        for name, shape in (
-            (f"{prefix}-images-idx3-ubyte", (count, 28, 28)),
-            (f"{prefix}-labels-idx1-ubyte", (count,)),
-        ):
+        for kind, shape in (("images-idx3", (count, 28, 28)), ("labels-idx1", (count,))):
             header = bytes([0, 0, 8, len(shape)]) + b"".join(n.to_bytes(4, "big") for n in shape)
-            (tmp_path / name).write_bytes(header + bytes(int(np.prod(shape))))
+            (tmp_path / f"{prefix}-{kind}-ubyte").write_bytes(header + bytes(int(np.prod(shape))))
     assert len(dataset.Mnist("train", dir=tmp_path)) == 60000
     assert len(dataset.Mnist("test", dir=tmp_path)) == 10000
 

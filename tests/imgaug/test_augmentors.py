@@ -13,7 +13,7 @@ ABSTRACT = {"Augmentor", "ImageAugmentor", "PhotometricAugmentor", "Albumentatio
 
 
 def for_each(*cases):
-    """One test for all cases, since each test by itself is looked over for what it leaves behind; notes name the case."""
+    """One test for all cases, since what each test leaves behind is looked for; a note names the case."""
 
     def decorate(test):
         @functools.wraps(test)

@@ -198,7 +198,7 @@ def test_old_imports_work():
     for cls in (AugmentImageComponent, AugmentImageComponents, AugmentImageCoordinates, ImageFromFile):
         assert getattr(hr, cls.__name__) is cls
     assert TransformAugmentorBase is FromTransform is imgaug.ImageAugmentor
-    assert WarpAffineTransform and RotationAndCropValid and Brightness and Flip and RandomResize
+    assert None not in (WarpAffineTransform, RotationAndCropValid, Flip, RandomResize)
     assert ResizeTransform(1, 2, 3, 4, 1).new_w == 4
     assert CropTransform(1, 2, 3, 4).x0 == 2
     assert issubclass(Brightness, PhotometricAugmentor)
