@@ -178,26 +178,40 @@ class Observation:
         self._began = time.perf_counter()
         warmup_s = min(0.2 * self.seconds, 2.0)
         self.warm = Phase(self.flow)
-        self._read(datapoints, self.warm, bar, self._began + warmup_s, None)
+        self._read(datapoints, self.warm, bar, self._began + warmup_s, 1)
+        if self.first_s > warmup_s / 2:  # workers took long to start: what was read until now says nothing
+            self._read(datapoints, self.warm, bar, time.perf_counter() + warmup_s / 2, 1)
         self.warm.end()
         left_s = max(self.seconds - warmup_s, 0.5 * self.seconds)
         self.alone = Phase(self.flow)
         share = 1.0 if self.consumer_s is None else 0.4
-        self._read(datapoints, self.alone, bar, time.perf_counter() + share * left_s, None)
+        self._read(datapoints, self.alone, bar, time.perf_counter() + share * left_s, _LEAST)
         self.alone.end()
         if self.consumer_s is not None:
             self.loaded = Phase(self.flow)
-            self._read(datapoints, self.loaded, bar, time.perf_counter() + (1 - share) * left_s, self.consumer_s)
+            until = time.perf_counter() + (1 - share) * left_s
+            self._read(datapoints, self.loaded, bar, until, _LEAST, self.consumer_s)
             self.loaded.end()
 
-    def _read(self, datapoints: Iterator[Any], phase: Phase, bar: Any, until: float, consumer_s: float | None) -> None:
-        """One phase: until its time is over, but not before there is a datapoint."""
+    def _read(
+        self,
+        datapoints: Iterator[Any],
+        phase: Phase,
+        bar: Any,
+        until: float,
+        least: int,
+        consumer_s: float | None = None,
+    ) -> None:
+        """Read until the time is over, and at least so many datapoints: but then no longer than twice the time."""
+        if self.ended:
+            return
+        latest = until + self.seconds
         now = time.perf_counter
         latencies = self.latencies_s = array.array("d")
         asked = looked = now()
         if self.slices is not None:
             self._trace()
-        while asked < until or phase.datapoints < 1:
+        while asked < until or phase.datapoints < min(least, 1) or (phase.datapoints < least and asked < latest):
             if next(datapoints, self) is self:
                 self.ended = True
                 return

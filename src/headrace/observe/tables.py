@@ -128,7 +128,8 @@ def tune_table(result: TuneResult) -> Table:
     table.add_column("pattern", no_wrap=True)
     for name in ("workers", "buffer", "datapoints/s", "CPU for\none", "memory", "first"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("")
+    notes = dict.fromkeys(f"{row.pattern}: {row.note}" for row in result.rows if row.note)
+    table.caption, table.caption_justify = "\n".join(notes), "left"
     for row in result.rows:
         figures = ["-"] * 4
         if row.ran:
@@ -140,5 +141,5 @@ def tune_table(result: TuneResult) -> Table:
             ]
         buffer = str(row.arguments.get("buffer_size", ""))
         mark = "→" if row is result.best else ""
-        table.add_row(mark, row.pattern, str(row.workers or ""), buffer, *figures, row.note)
+        table.add_row(mark, row.pattern, str(row.workers or ""), buffer, *figures)
     return table

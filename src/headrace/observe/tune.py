@@ -285,7 +285,7 @@ class Tuner:
             if not first.ran:
                 raise ValueError(first.note)
             for pattern in self._patterns():
-                self._climb(pattern, first.datapoints_per_s)
+                self._climb(pattern, self._ladder(pattern, first.datapoints_per_s))
             self._repeat(self._finalists())
             self._try_buffer()
         finally:
@@ -317,19 +317,24 @@ class Tuner:
         count = {"inline": {}, "thread": {"num_thread": workers}}.get(pattern, {"num_proc": workers})
         return TuneRow(pattern, {**count, **more}, self._map_func, self._batch_size)
 
-    def _climb(self, pattern: Pattern, inline_rate: float) -> None:
+    def _climb(self, pattern: Pattern, ladder: list[int]) -> None:
         """More and more workers, while that helps."""
         best = 0.0
-        for workers in self._ladder(inline_rate):
+        for workers in ladder:
             row = self._try(self._row(pattern, workers))
             if not row.ran or row.datapoints_per_s < _GOES_ON * best or self._late(0.6):
                 return
             best = max(best, row.datapoints_per_s)
 
-    def _ladder(self, inline_rate: float) -> list[int]:
+    def _ladder(self, pattern: Pattern, inline_rate: float) -> list[int]:
+        """Numbers of workers, rising; for other uses of processes, from what was best for processes."""
         steps = {2**n for n in range(1, 7)} | {available_cores()}
         if inline_rate > 10_000 or available_cores() == 1:  # then two may be in each other's way
             steps.add(1)
+        tried = [row for row in self._rows.values() if row.pattern == "process" and row.ran]
+        if pattern in ("map_and_batch", "runner") and tried:
+            best = max(tried, key=lambda row: row.datapoints_per_s).workers
+            steps = {step for step in steps if step >= best}
         return sorted({min(step, self._most) for step in steps})
 
     def _finalists(self) -> list[TuneRow]:
