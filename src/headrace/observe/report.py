@@ -44,6 +44,7 @@ def page(observation: Observation, title: str) -> str:
             "Pipeline",
             _pipeline(observation.flow, verdict),
             "The length of a bar: its part of the time of the consumer's thread, which does all of these in turn.",
+            "tall",
         ),
         _section("Throughput", plots.lines([("datapoints/s", _rates(observation))], _rate, _phases(observation))),
         *(_section(*channel) for channel in _channels(observation)),

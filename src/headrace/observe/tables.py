@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from .stats import FlowStats, Stats
     from .tune import TuneResult
 
-__all__ = ["as_text", "bytes_text", "percent", "rate_text", "seconds_text", "stats_table", "tune_table", "verdict_view"]
+__all__ = ["as_text", "bytes_text", "percent", "rate_text", "seconds_text", "stats_table", "tune_view", "verdict_view"]
 
 
-def as_text(table: Table) -> str:
+def as_text(table: RenderableType) -> str:
     """A table as plain text."""
     file = io.StringIO()
     Console(file=file, width=130).print(table)
@@ -121,15 +121,14 @@ def verdict_view(verdict: Verdict) -> RenderableType:
     return Group(sentence, *note, Text(), parts, Text(), stats_table(verdict.stats))
 
 
-def tune_table(result: TuneResult) -> Table:
-    """One line for each way that was tried, the fastest first."""
-    table = Table(title=f"take: {result.code}", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+def tune_view(result: TuneResult) -> RenderableType:
+    """The line to copy, in one piece, and one line for each way that was tried, the fastest first."""
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("", no_wrap=True)
     table.add_column("pattern", no_wrap=True)
     for name in ("workers", "buffer", "datapoints/s", "CPU for\none", "memory", "first"):
         table.add_column(name, justify="right", no_wrap=True)
     notes = dict.fromkeys(f"{row.pattern}: {row.note}" for row in result.rows if row.note)
-    table.caption, table.caption_justify = "\n".join(notes), "left"
     for row in result.rows:
         figures = ["-"] * 4
         if row.ran:
@@ -142,4 +141,5 @@ def tune_table(result: TuneResult) -> Table:
         buffer = str(row.arguments.get("buffer_size", ""))
         mark = "→" if row is result.best else ""
         table.add_row(mark, row.pattern, str(row.workers or ""), buffer, *figures)
-    return table
+    line = Text(f"take: {result.code}", style="bold", no_wrap=True, overflow="ignore")
+    return Group(line, table, *map(Text, notes))

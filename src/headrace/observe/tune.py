@@ -27,7 +27,7 @@ from .observation import check_length_s
 from .stats import take
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
 __all__ = ["Pattern", "TuneResult", "TuneRow", "Tuner", "take_apart", "tune"]
 
@@ -173,10 +173,10 @@ class TuneResult:
         """All figures, as plain data."""
         return {"best": self.best.to_dict(), "rows": [row.to_dict() for row in self.rows]}
 
-    def __rich__(self) -> Table:
-        from .tables import tune_table
+    def __rich__(self) -> RenderableType:
+        from .tables import tune_view
 
-        return tune_table(self)
+        return tune_view(self)
 
     def __str__(self) -> str:
         from .tables import as_text
