@@ -19,7 +19,10 @@ from .commands.bench import bench
 from .commands.convert import convert
 from .commands.doctor import doctor
 from .commands.explain import explain
+from .commands.keygen import keygen
+from .commands.receive import receive
 from .commands.report import report
+from .commands.serve import serve
 from .commands.targets import INTERRUPTED, Refusal
 from .commands.top import top
 from .commands.trace import trace
@@ -36,6 +39,9 @@ COMMANDS = (
     top,
     doctor,
     convert,
+    serve,
+    receive,
+    keygen,
 )
 
 

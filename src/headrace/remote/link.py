@@ -123,6 +123,7 @@ class Link:
         self._keys = keys
         self._options = options
         self._broken_off = 0
+        self._failed = False  # whether the handshake of the connection that ends next has failed
         address.check_reachable()
         self._open()
 
@@ -188,12 +189,15 @@ class Link:
                 self._broken_off = 0
             elif kind != zmq.EVENT_DISCONNECTED:
                 rejected += 1
+                self._failed = True
                 if not self.bind:
                     self._judge(kind, value)
             elif self.connected or self.bind:
                 down, up, self.connected = down + 1, self.bind and up, False
-            elif not rejected:
+            elif not self._failed:
                 raise self._stranger()  # a whole handshake, with a socket that is none of ours
+            else:
+                self._failed = False
         return News(up, down, rejected)
 
     def close(self, linger_s: float) -> None:

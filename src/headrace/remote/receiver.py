@@ -241,6 +241,7 @@ class _Conversation:
         self._here: dict[_Connection, Stream | None] = {}  # all that have spoken; None: no sender (yet)
         self._banned: dict[_Connection, None] = {}
         self._unexplained = 0  # connections that ended, and nobody of those that have spoken was found missing
+        self._suspicion = False  # whether somebody was found missing whose last words may still be there
         self._links: list[Link] = []
         self._looked_at = 0.0
 
@@ -366,13 +367,16 @@ class _Conversation:
 
     def _find_missing(self) -> None:
         """Who is no longer there? A ROUTER knows, when it is asked to send."""
+        self._suspicion = False
         for connection, stream in list(self._here.items()):
             identity = stream.id if stream is not None else bytes(16)
             if self._links[connection[0]].bind and not self._send(connection, Kind.PING, identity):
                 self._unexplained -= 1
+                self._lose(connection)
         if self._unexplained > 0:
             self._reject("a connection that ended before a whole message had come", self._unexplained)
         self._unexplained = min(self._unexplained, 0)
+        self._suspicion = False
 
     # -- what comes
 
@@ -383,14 +387,15 @@ class _Conversation:
             news = link.news()
             if news.rejected and link.bind:
                 self._reject(f"a handshake at {link.address.text} failed: another key, or none", news.rejected)
+            last_words = news.down or self._suspicion
             while (came := link.receive()) is not None:
                 self._handle((index, came[0]), came[1])
-                if not news.down and time.monotonic() - begun > _LOOK_S:
+                if not last_words and time.monotonic() - begun > _LOOK_S:
                     break
             if link.bind:
                 self._unexplained += news.down - news.rejected
-                if news.down:
-                    self._find_missing()  # after their last words
+                if last_words:
+                    self._find_missing()
             elif news.down:
                 self._lose((index, b""))
                 link.reopen()
@@ -503,10 +508,10 @@ class _Conversation:
 
     def _send(self, connection: _Connection, kind: Kind, stream: bytes, number: int = 0, value: Any = None) -> bool:
         index, peer = connection
-        if self._links[index].send(peer, self._packer.pack(kind, stream, number, value)):
-            return True
-        self._lose(connection)
-        return False
+        there = self._links[index].send(peer, self._packer.pack(kind, stream, number, value))
+        if not there:
+            self._suspicion = True  # it is lost when its last words have been read, see _look
+        return there
 
     def _lose(self, connection: _Connection) -> None:
         self._banned.pop(connection, None)

@@ -1,0 +1,106 @@
+"""``headrace serve``, ``receive`` and ``keygen``, run as a person runs them."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PIPELINE = """
+import headrace as hr
+
+def make_flow():
+    return hr.DataFromList(list(range(100)), shuffle=False)
+
+def broken():
+    return hr.MapData(make_flow(), lambda n: 1 // (50 - n))
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "pipeline.py").write_text(PIPELINE)
+    return tmp_path
+
+
+def begin(folder: Path, *args: str) -> subprocess.Popen[str]:
+    command: list[Any] = [sys.executable, "-m", "headrace", *args]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def run(folder: Path, *args: str) -> tuple[int, str, str]:
+    process = begin(folder, *args)
+    out, err = process.communicate(timeout=40)
+    return process.returncode, out, err
+
+
+def test_with_keys_from_keygen_a_pipeline_in_processes_is_received(folder: Path, address: str) -> None:
+    assert run(folder, "keygen", "keys")[0] == 0
+    mine, theirs = ("--key", "keys/sender.key_secret"), ("--peer", "keys/receiver.key")
+    sender = begin(folder, "serve", "pipeline:make_flow", "--to", address, "--passes", "2", "--workers", "2",
+                   "--name", "node1", "--json", "sent.json", *mine, *theirs)  # fmt: skip
+    code, out, err = run(folder, "receive", address, "--passes", "2", "--json", "got.json", "--timeout", "30",
+                         "--key", "keys/receiver.key_secret", "--peer", "keys/sender.key")  # fmt: skip
+    told, warned = sender.communicate(timeout=20)
+
+    assert (code, sender.returncode) == (0, 0), err + warned
+    assert "node1" in out
+    assert "sent 200 datapoints" in told
+    (entry,) = json.loads((folder / "got.json").read_text())["senders"]
+    assert (entry["name"], entry["datapoints"], entry["ended"]) == ("node1", 200, True)
+    assert json.loads((folder / "sent.json").read_text())["passes"] == 2
+
+
+def test_bench_measures_and_ctrl_c_ends_a_sender(folder: Path, address: str) -> None:
+    sender = begin(folder, "serve", "pipeline:make_flow", "--to", address)
+    code, out, _ = run(folder, "receive", address, "--bench", "--seconds", "0.3", "--json", "got.json")
+    sender.send_signal(signal.SIGINT)
+    _, err = sender.communicate(timeout=20)
+
+    assert code == 0
+    assert "datapoints/s" in out
+    assert json.loads((folder / "got.json").read_text())["speed"]["count"] > 0
+    assert sender.returncode == 130
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        (["serve", "pipeline:make_flow", "--to", "tcp://192.0.2.1:5555"], "beyond this machine"),
+        (["serve", "pipeline:make_flow", "--to", "nonsense"], "--to must be tcp://HOST:PORT or ipc://PATH"),
+        (["serve", "pipeline:make_flow", "--to", "tcp://127.0.0.1:9", "--state", "x"], "--state needs --ack"),
+        (["serve", "pipeline:make_flow", "--to", "tcp://127.0.0.1:9", "--timeout", "0.1"], "no receiver at"),
+        (["serve", "pipeline:make_flow", "--to", "tcp://127.0.0.1:9", "--key", "x"], "key was given without peers"),
+        (["receive", "tcp://*:5555"], "beyond this machine"),
+        (["receive", "tcp://127.0.0.1:0"], "must be tcp://HOST:PORT"),
+        (["receive", "tcp://127.0.0.1:9", "--senders", "2"], "--senders needs --passes"),
+        (["receive", "ipc://socket", "--timeout", "0.1"], "no sender has come to ipc://socket for 0.1 s"),
+        (["keygen", "pipeline.py"], "pipeline.py"),
+        (["keygen", "new", "--name", "a/b"], "a key's name is made of"),
+    ],
+    ids=lambda v: " ".join(v)[:60] if isinstance(v, list) else "",
+)
+def test_what_cannot_work_is_refused_in_one_line(folder: Path, args: list[str], text: str) -> None:
+    code, out, err = run(folder, *args)
+
+    assert (code, out) == (2, "")
+    assert text in err
+    assert "Traceback" not in err
+    assert err.splitlines()[-1].startswith(f"headrace {args[0]}: ")
+
+
+def test_a_pipeline_that_raises_shows_the_users_frames_at_the_sender(folder: Path, address: str) -> None:
+    sender = begin(folder, "serve", "pipeline:broken", "--to", address, "--passes", "1")
+    code, _, err = run(folder, "receive", address, "--passes", "1")
+    _, told = sender.communicate(timeout=20)
+
+    assert (code, sender.returncode) == (2, 2)
+    assert "failed after 50 datapoints: ZeroDivisionError" in err
+    assert "in <lambda>" in told
+    assert "sender.py" not in told
