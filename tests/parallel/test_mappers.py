@@ -9,6 +9,7 @@ import functools
 import gc
 import inspect
 import itertools
+import multiprocessing
 import os
 import random
 import sys
@@ -164,6 +165,20 @@ def test_anything_callable_can_be_the_function(any_mapper: Face, kind: str) -> N
         return
     with any_mapper(ints(20), 2, function) as flow:
         assert list(flow) == [3 * n for n in range(20)]
+
+
+@pytest.mark.parametrize("start_method", ["forkserver", "spawn"])
+def test_a_queue_of_multiprocessing_travels_with_the_function(start_method: str) -> None:
+    queue = multiprocessing.get_context("spawn").SimpleQueue()
+
+    def tell(n: int) -> int:
+        queue.put(n)
+        return n
+
+    with hr.MultiProcessMapData(ints(3), 1, tell, start_method=start_method) as flow:
+        assert list(flow) == [0, 1, 2]
+        assert [queue.get() for _ in range(3)] == [0, 1, 2]
+    queue.close()
 
 
 def test_class_as_function_gives_its_objects(mapper: Face) -> None:

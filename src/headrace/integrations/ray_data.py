@@ -77,7 +77,7 @@ def flow_to_ray_dataset(
     they come.
 
     Args:
-        flow: the flow, or any iterable that can be pickled.
+        flow: the flow, or any iterable that can be pickled. It must end.
         shares: how many tasks it is spread over. Each runs a copy of the flow and takes its share, as with
             ``RayRunner(flow, shares, shard=True)``.
         names: columns for the components of list and tuple datapoints; default: ``"0"``, ``"1"`` ... Dicts bring

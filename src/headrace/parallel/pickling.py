@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+import io
 import types
+from collections import ChainMap
 from collections.abc import Iterator
 from multiprocessing import context
+from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import cloudpickle
@@ -45,6 +48,12 @@ class _Passage:
         return len(self.fds) - 1
 
 
+class _ProgramPickler(cloudpickle.Pickler):  # type: ignore[misc]
+    """By themselves, connections and shared memory of multiprocessing pickle as the numbers of descriptors here."""
+
+    dispatch_table = ChainMap(ForkingPickler._extra_reducers, cloudpickle.Pickler.dispatch_table)  # type: ignore[attr-defined]
+
+
 def dumps_program(program: Program, otherwise: str = 'use start_method="fork", or threads') -> tuple[bytes, list[int]]:
     """Pickle what a worker shall run: lambdas, closures and classes of ``__main__`` included.
 
@@ -61,7 +70,9 @@ def dumps_program(program: Program, otherwise: str = 'use start_method="fork", o
     passage = _Passage()
     context.set_spawning_popen(passage)  # type: ignore[arg-type]  # it has the two members that pickling asks for
     try:
-        return bytes(cloudpickle.dumps(program, protocol=5)), passage.fds
+        file = io.BytesIO()
+        _ProgramPickler(file, protocol=5).dump(program)
+        return file.getvalue(), passage.fds
     except Exception as error:
         context.set_spawning_popen(None)
         where = explain(program.subject, program.subject_name) or f"{program.subject_name}: {error}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -121,13 +120,6 @@ def test_arrays_of_several_shapes_stay_what_they_are() -> None:
     rows = [{"x": np.arange(n + 1)} for n in range(4)]
     got = hr.flow_to_ray_dataset(rows).take_all()
     assert [row["x"].tolist() for row in got] == [list(range(n + 1)) for n in range(4)]
-
-
-def test_a_flow_without_end_is_read_as_far_as_it_is_asked_for() -> None:
-    endless = hr.RepeatedData(Images(100), -1)
-    ds = hr.flow_to_ray_dataset(endless)
-    rows = list(itertools.islice(ds.iter_rows(), 1000))
-    assert [row["0"] for row in rows] == [n % 100 for n in range(1000)]
 
 
 def test_there_and_back() -> None:
