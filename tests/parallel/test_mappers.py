@@ -168,17 +168,18 @@ def test_anything_callable_can_be_the_function(any_mapper: Face, kind: str) -> N
 
 
 @pytest.mark.parametrize("start_method", ["forkserver", "spawn"])
-def test_a_queue_of_multiprocessing_travels_with_the_function(start_method: str) -> None:
-    queue = multiprocessing.get_context("spawn").SimpleQueue()
+def test_a_pipe_of_multiprocessing_travels_with_the_function(start_method: str) -> None:
+    reader, writer = multiprocessing.Pipe(duplex=False)
 
     def tell(n: int) -> int:
-        queue.put(n)
+        writer.send(n)
         return n
 
     with hr.MultiProcessMapData(ints(3), 1, tell, start_method=start_method) as flow:
         assert list(flow) == [0, 1, 2]
-        assert [queue.get() for _ in range(3)] == [0, 1, 2]
-    queue.close()
+        assert [reader.recv() for _ in range(3) if reader.poll(10)] == [0, 1, 2]
+    reader.close()
+    writer.close()
 
 
 def test_class_as_function_gives_its_objects(mapper: Face) -> None:

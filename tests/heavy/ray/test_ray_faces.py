@@ -164,12 +164,12 @@ def test_another_cluster_than_the_connected_one_is_refused() -> None:
 
 
 def test_what_is_tied_to_this_machine_is_refused() -> None:
-    queue = multiprocessing.get_context("spawn").Queue()
-    flow = mapper(ints(3), 1, lambda n: queue.put(n))
+    reader, writer = multiprocessing.Pipe(duplex=False)
+    flow = mapper(ints(3), 1, lambda n: writer.send(n))
     with pytest.raises(hr.SerializationError, match="map_func holds a queue, pipe or value of multiprocessing"):
         list(flow)
-    queue.close()
-    queue.join_thread()
+    reader.close()
+    writer.close()
 
 
 def test_a_function_that_cannot_be_pickled_is_named_down_to_the_attribute() -> None:
