@@ -18,6 +18,8 @@ NOT_ON_RAY = {
     "test_workers_have_the_place_and_the_environment_of_their_parent": "that is what Ray's runtime_env is for",
     "test_the_pass_is_exact_whatever_ends_a_worker": "Ray does not say by which signal; see test_nodes",
     "test_the_fork_server_is_killed": "there is none",
+    "test_repr_shows_the_tree": "it is about the names of the others",
+    "test_copies_that_are_the_same_warn_once": "one actor may have done all before the other is up; see test_ray_faces",
     "test_global_generators_differ_between_workers_and_passes": "one actor may have done all before the other is up",
 }
 

@@ -10,7 +10,7 @@ import functions
 import numpy as np
 import psutil
 import pytest
-from contracts import ints, pause
+from contracts import ints, pause, wait_until
 
 import headrace as hr
 from headrace.testing import check_resume
@@ -77,6 +77,18 @@ def test_a_runner_s_state_goes_on_with_other_actors() -> None:
         flow.load_state_dict(state)
         got += flow
     assert sorted(got) == list(range(60))
+
+
+def test_copies_that_are_the_same_warn_once() -> None:
+    with hr.RayRunner(ints(200), 2, 4, num_cpus=0.01) as flow:
+        with pytest.warns(RuntimeWarning, match=r"begin with the same datapoints.*shard=True") as caught:
+            wait_until(lambda: list(flow) and len(caught), 60)  # the second actor may be up later than the first
+            list(flow)
+        assert len(caught) == 1
+        lines = repr(flow).splitlines()
+    assert lines[0].startswith("RayRunner")
+    assert "num_actors=2" in lines[0]
+    assert "DataFromList" in lines[1]
 
 
 # -- memory
