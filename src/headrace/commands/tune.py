@@ -77,7 +77,7 @@ def _tune(args: argparse.Namespace) -> int:
         raise Refusal(f"{args.target}: {error}") from None
     except ValueError:
         raise KeyboardInterrupt from None  # before anything was measured
-    Console().print(result)
+    Console().print(result, crop=False)  # the line to copy may be longer than the screen is wide
     if interrupted:
         print("interrupted: the table has what was tried until then", file=sys.stderr)
     if args.json is not None:

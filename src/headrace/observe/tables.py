@@ -23,7 +23,7 @@ __all__ = ["as_text", "bytes_text", "percent", "rate_text", "seconds_text", "sta
 def as_text(table: RenderableType) -> str:
     """A table as plain text."""
     file = io.StringIO()
-    Console(file=file, width=130).print(table)
+    Console(file=file, width=130).print(table, crop=False)
     return file.getvalue().rstrip("\n")
 
 
