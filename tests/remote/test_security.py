@@ -22,7 +22,7 @@ from headrace.remote.security import write_keys
 from headrace.remote.wire import Kind, Packer
 
 STREAM = b"x" * 16
-HELLO = {"name": "stranger", "ack": False, "pickle": False, "hwm": 50}
+HELLO = {"name": "stranger", "ack": False, "pickle": False, "hwm": 50, "buffer_bytes": 1 << 20}
 
 
 def receiver(keys: Path, address: str, **options: Any) -> hr.RemoteDataZMQ:

@@ -181,7 +181,7 @@ class Link:
             SecurityError, ProtocolError: of a DEALER: the other side will not have us, and will not change its mind.
         """
         up, down, rejected = False, 0, 0
-        while self._monitor.poll(0):
+        while self._monitor.get(zmq.EVENTS) & zmq.POLLIN:
             event = parse_monitor_message(self._monitor.recv_multipart())
             kind, value = event["event"], event["value"]
             if kind == zmq.EVENT_HANDSHAKE_SUCCEEDED:

@@ -29,6 +29,8 @@ logger = logging.getLogger("headrace")
 _TICK_MS = 1000
 _LOOK_S = 0.02
 """So often the receiver looks for messages while it has datapoints to give, and so long it goes on at most."""
+_PAUSE_MS = 2
+"""So long a receiver without datapoints waits before it acknowledges less than a quarter of what may be under way."""
 _LINGER_S = 1.0
 _MAX_STREAMS = 100_000
 _MAX_BANNED = 10_000
@@ -256,6 +258,7 @@ class _Conversation:
                 gate = Gatekeeper(context, keys.peers)
             for address in self._addresses:
                 self._links.append(Link(context, address, self._bind, keys, self._options))
+            self._register()
             yield from self._datapoints()
         finally:
             if os.getpid() == pid:  # in a forked child nothing of this is the child's
@@ -276,10 +279,13 @@ class _Conversation:
             if stream is not None:
                 yield from self._take(stream)
                 continue
-            self._settle()
             if self._table.pass_is_over(self._least):
+                self._settle()
                 yield _PASS_OVER
+            elif self._poller.poll(_PAUSE_MS):
+                self._look()
             else:
+                self._settle()
                 self._wait()
 
     def _take(self, stream: Stream) -> Generator[Any, None, None]:
@@ -303,10 +309,11 @@ class _Conversation:
 
     # -- acknowledgements
 
-    def _grant(self) -> tuple[int, int]:
-        """How many entries and bytes each sender may have under way."""
+    def _grant(self, stream: Stream) -> tuple[int, int]:
+        """How many entries and bytes a sender may have under way, by its own limits and ours."""
         connected = sum(1 for s in self._here.values() if s is not None)
-        return self._hwm, max(1, self._buffer_bytes // max(1, connected))
+        items, nbytes = stream.wishes
+        return min(self._hwm, items), min(max(1, self._buffer_bytes // max(1, connected)), nbytes)
 
     def _acknowledge(self, stream: Stream, *, all_of_it: bool = False) -> None:
         if stream.connection is None or stream.received is None:
@@ -315,7 +322,7 @@ class _Conversation:
         items, nbytes = stream.granted
         if owed and (all_of_it or owed >= max(1, items // 4) or owed_bytes >= nbytes // 4):
             stream.owed = (0, 0)
-            grant = self._grant()
+            grant = self._grant(stream)
             stream.allow(*grant)
             self._send(stream.connection, Kind.ACK, stream.id, stream.taken, grant)
 
@@ -327,6 +334,11 @@ class _Conversation:
             self._acknowledge(stream, all_of_it=True)
 
     # -- waiting
+
+    def _register(self) -> None:
+        self._poller = zmq.Poller()
+        for link in self._links:
+            link.register(self._poller)
 
     def _wait(self) -> None:
         """Wait for something to happen, and see to it.
@@ -341,10 +353,7 @@ class _Conversation:
             self._check_failed(awaited)
             if self._patience.spent():
                 self._give_up(awaited)
-        poller = zmq.Poller()
-        for link in self._links:
-            link.register(poller)
-        if not poller.poll(self._patience.wait_ms(_TICK_MS)):
+        if not self._poller.poll(self._patience.wait_ms(_TICK_MS)):
             self._find_missing()
         self._look()
 
@@ -399,6 +408,7 @@ class _Conversation:
             elif news.down:
                 self._lose((index, b""))
                 link.reopen()
+                self._register()
             elif news.up:
                 self._send((index, b""), Kind.JOIN, bytes(16))
         self._looked_at = time.monotonic()
@@ -458,7 +468,8 @@ class _Conversation:
         logger.info("sender %s is here, at %s", stream.name, self._links[connection[0]].address.text)
         self._here[connection] = stream
         stream.connect(connection, connection[0])
-        grant = self._grant()
+        stream.wishes = message.value()["hwm"], message.value()["buffer_bytes"]
+        grant = self._grant(stream)
         stream.allow(*grant)
         wanted = (number, self._run_id, *grant, self._options.max_item_bytes)
         self._send(connection, Kind.WELCOME, stream.id, 0, wanted)
@@ -469,7 +480,10 @@ class _Conversation:
         Raises:
             WireError: it is no HELLO.
         """
-        if type(value) is not dict or [type(value.get(k)) for k in ("name", "ack", "pickle")] != [str, bool, bool]:
+        wanted = {"name": str, "ack": bool, "pickle": bool, "hwm": int, "buffer_bytes": int}
+        if type(value) is not dict or any(type(value.get(k)) is not kind for k, kind in wanted.items()):
+            raise WireError("a bad HELLO")
+        if value["hwm"] < 1 or value["buffer_bytes"] < 1:
             raise WireError("a bad HELLO")
         name = value["name"]
         if not 0 < len(name) <= 100 or not name.isprintable():

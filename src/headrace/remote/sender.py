@@ -155,6 +155,7 @@ def send_dataflow_zmq(
         "ack": bool(ack),
         "pickle": bool(allow_pickle),
         "hwm": hwm,
+        "buffer_bytes": buffer_bytes,
     }
     with contextlib.ExitStack() as stack:
         context: zmq.Context[Any] = stack.enter_context(zmq.Context())
@@ -168,7 +169,7 @@ def send_dataflow_zmq(
         replay = Replay(flow, passes, file, keep=ack)
         stack.callback(replay.close)
         stream = file.stream if file is not None else os.urandom(16)
-        sender = _Sender(link, replay, stream, hello, patience, buffer_bytes)
+        sender = _Sender(link, replay, stream, hello, patience)
         return sender.run(_bar(flow, name, progress))
 
 
@@ -216,14 +217,12 @@ class _Sender:
         stream: bytes,
         hello: dict[str, Any],
         patience: Patience,
-        buffer_bytes: int,
     ):
         self._link = link
         self._replay = replay
         self._stream = stream
         self._hello = hello
         self._patience = patience
-        self._limits = (hello["hwm"], buffer_bytes)
         self._packer = Packer()
         self._window: deque[_Entry] = deque()
         self._sent = 0
@@ -409,7 +408,7 @@ class _Sender:
         self._receiver = receiver
         self._resent += self._sent if number == before else 0
         self._sent = self._sent_bytes = 0
-        self._granted = (min(items, self._limits[0]), min(nbytes, self._limits[1]))
+        self._granted = (items, nbytes)
         self._welcome = True
         self._send(self._packer.pack(Kind.START, self._stream, self._first, self._lost))
 
@@ -432,8 +431,7 @@ class _Sender:
             self._replay.seek(number)
 
     def _acknowledged(self, number: int, granted: Any) -> None:
-        items, nbytes = granted
-        self._granted = (min(items, self._limits[0]), min(nbytes, self._limits[1]))
+        self._granted = granted
         self._drop_until(number)
 
     def _send(self, frame: zmq.Frame) -> bool:

@@ -36,6 +36,7 @@ class Stream:
         received: the number of the next entry to come.
         waiting: entries that have come and were not taken.
         waiting_bytes: their size.
+        wishes: how many entries and bytes its sender wants under way, at most.
         granted: how many entries and bytes may be under way: the highest limits said over this connection.
         owed: entries and bytes that were taken and not acknowledged.
         failure: what its flow raised.
@@ -57,6 +58,7 @@ class Stream:
     received: int | None = None
     waiting: deque[Message] = dataclasses.field(default_factory=deque)
     waiting_bytes: int = 0
+    wishes: tuple[int, int] = (1, 1)
     granted: tuple[int, int] = (0, 0)
     owed: tuple[int, int] = (0, 0)
     failure: str | None = None

@@ -1,0 +1,200 @@
+"""What a datapoint costs over loopback TCP: ``python -m benchmarks.network``.
+
+One sender, one receiver, items of 150 kB. headrace plain, headrace with CURVE, and tensorpack's RemoteDataZMQ, each side
+in a process of its own, in turn. Compared are CPU seconds of both processes together (their ZeroMQ threads included),
+since wall time on a busy machine says little. The last row is the floor: a bare TCP socket that moves the same bytes
+from one array into another.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SHAPE = (224, 224, 3)
+WARMUP = 200
+PORT_RANGE = range(28_000, 29_000)
+
+
+def items(count: int) -> Iterator[list[Any]]:
+    """Images that are all different objects, as a pipeline gives them."""
+    images = [np.full(SHAPE, n, np.uint8) for n in range(8)]
+    for n in range(count):
+        yield [images[n % 8], n]
+
+
+def cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def send_headrace(address: str, count: int, keys: str | None) -> None:
+    import headrace as hr
+
+    files = {"key": f"{keys}/sender.key_secret", "peers": f"{keys}/receiver.key"} if keys else {}
+    hr.send_dataflow_zmq(hr.DataFromGenerator(lambda: items(count)), address, progress=False, passes=1, **files)
+
+
+def receive_headrace(address: str, keys: str | None) -> Iterator[Any]:
+    import headrace as hr
+
+    files = {"key": f"{keys}/receiver.key_secret", "peers": f"{keys}/sender.key"} if keys else {}
+    return iter(hr.RemoteDataZMQ(address, passes=1, **files))
+
+
+def send_tensorpack(address: str, count: int, keys: None) -> None:
+    from tensorpack.dataflow import DataFlow
+    from tensorpack.dataflow.remote import send_dataflow_zmq
+
+    class Items(DataFlow):  # its DataFromGenerator cannot be sent: it asks the function for its length
+        def __iter__(self) -> Iterator[list[Any]]:
+            return items(count)
+
+    send_dataflow_zmq(Items(), address)
+
+
+def receive_tensorpack(address: str, keys: None) -> Iterator[Any]:
+    from tensorpack.dataflow.remote import RemoteDataZMQ
+
+    flow = RemoteDataZMQ(address)
+    flow.reset_state()
+    return iter(flow)
+
+
+def send_socket(address: str, count: int, keys: None) -> None:
+    host, port = address.removeprefix("tcp://").split(":")
+    while True:
+        try:
+            connection = socket.create_connection((host, int(port)))
+            break
+        except OSError:
+            time.sleep(0.02)
+    with connection:
+        for image, _ in items(count):
+            connection.sendall(image.data.cast("B"))
+
+
+def receive_socket(address: str, keys: None) -> Iterator[Any]:
+    host, port = address.removeprefix("tcp://").split(":")
+    image = np.empty(SHAPE, np.uint8)
+    view = image.data.cast("B")
+    with socket.create_server((host, int(port))) as server:
+        connection, _ = server.accept()
+        with connection:
+            while True:
+                got = 0
+                while got < len(view):
+                    got += connection.recv_into(view[got:])
+                yield [image, 0]
+
+
+SIDES: dict[str, tuple[Callable[..., Any], Callable[..., Iterator[Any]]]] = {
+    "headrace": (send_headrace, receive_headrace),
+    "headrace-curve": (send_headrace, receive_headrace),
+    "tensorpack": (send_tensorpack, receive_tensorpack),
+    "socket": (send_socket, receive_socket),
+}
+
+
+def side(system: str, role: str, address: str, count: int, keys: str) -> None:
+    """One process. Both are measured after the warm-up."""
+    send, receive = SIDES[system]
+    folder = keys if system == "headrace-curve" else None
+    if role == "send":
+        send(address, count + WARMUP, folder)
+        return
+    begun_at = cpu_s(), time.perf_counter()
+    received = receive(address, folder)
+    total = 0
+    for n in range(count + WARMUP):
+        image, _ = next(received)
+        total += int(image[0, 0, 0])
+        if n + 1 == WARMUP:
+            begun_at = cpu_s(), time.perf_counter()
+            print("warm", flush=True)
+    print(json.dumps({"cpu_s": cpu_s() - begun_at[0], "wall_s": time.perf_counter() - begun_at[1]}), flush=True)
+    os._exit(0)
+
+
+def measure(system: str, python: str, count: int, keys: str, port: int) -> tuple[float, float]:
+    """CPU and wall seconds of ``count`` items."""
+    command = [python, __file__, "--side", system, "--count", str(count), "--keys", keys]
+    command += ["--address", f"tcp://127.0.0.1:{port}"]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([*command, "--role", "receive"], **pipes) as receiver:
+        sender = subprocess.Popen([*command, "--role", "send"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            assert receiver.stdout is not None
+            while (line := receiver.stdout.readline()) != b"warm\n":
+                assert line, f"{system} did not start"  # tensorpack says something first
+            before = _cpu_of(sender.pid)
+            result = json.loads(receiver.stdout.readline())
+            after = _cpu_of(sender.pid)
+        finally:
+            sender.kill()
+            sender.wait()
+            receiver.kill()
+    return result["cpu_s"] + after - before, result["wall_s"]
+
+
+def _cpu_of(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--tensorpack", help="a python that has tensorpack; made under .bench by default")
+    parser.add_argument("--side", help=argparse.SUPPRESS)
+    parser.add_argument("--role", help=argparse.SUPPRESS)
+    parser.add_argument("--address", help=argparse.SUPPRESS)
+    parser.add_argument("--keys", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.side:
+        side(args.side, args.role, args.address, args.count, args.keys)
+        return
+    with tempfile.TemporaryDirectory() as keys:
+        compare(args, keys)
+
+
+def compare(args: argparse.Namespace, keys: str) -> None:
+    from headrace.remote.security import write_keys
+
+    write_keys(keys, ["sender", "receiver"])
+    tensorpack = args.tensorpack
+    if tensorpack is None:
+        from .peers.tensorpack import ENVIRONMENT
+
+        tensorpack = str(ENVIRONMENT.ensure())
+    python = {system: tensorpack if system == "tensorpack" else sys.executable for system in SIDES}
+    runs: dict[str, list[tuple[float, float]]] = {system: [] for system in SIDES}
+    ports = iter(PORT_RANGE)
+    for _ in range(args.rounds):
+        for system in SIDES:
+            runs[system].append(measure(system, python[system], args.count, keys, next(ports)))
+    ratios = [t[0] / h[0] for t, h in zip(runs["tensorpack"], runs["headrace"], strict=True)]
+    print("| system | CPU per item, both sides | items per CPU second | items per second |\n|---|---|---|---|")
+    for system, results in runs.items():
+        cpu, wall = (statistics.median(column) / args.count for column in zip(*results, strict=True))
+        print(f"| {system} | {cpu * 1e6:.0f} µs | {1 / cpu:,.0f} | {1 / wall:,.0f} |")
+    print(f"\nheadrace: {statistics.median(ratios):.2f}x tensorpack's items per CPU second "
+          f"({min(ratios):.2f} to {max(ratios):.2f} in {args.rounds} rounds)")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
