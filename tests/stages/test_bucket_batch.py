@@ -62,6 +62,14 @@ def test_bad_input():
         list(hr.BucketBatch([[np.ones((1, 2))], [np.ones((1, 3))]], 2, [3]))
 
 
+def test_a_state_belongs_to_all_boundaries():
+    many = list(range(10, 200, 10))
+    state = hr.BucketBatch(sequences(), 2, many).state_dict()
+    hr.BucketBatch(sequences(), 2, many).load_state_dict(state)
+    with pytest.raises(hr.StateError, match="another pipeline"):
+        hr.BucketBatch(sequences(), 2, [*many[:-1], 191]).load_state_dict(state)
+
+
 @pytest.mark.parametrize("remainder", [True, False])
 def test_resumes(remainder):
     make = hr.BucketBatch

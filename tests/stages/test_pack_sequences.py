@@ -94,6 +94,12 @@ def test_empty_sequences_leave_no_trace():
     assert same(list(hr.PackSequences([[], [1], []], 2)), list(hr.PackSequences([[1]], 2)))
 
 
+def test_a_state_belongs_to_the_pad_values():
+    state = hr.PackSequences(sequences(1), 4, pad_value={"tokens": 1}).state_dict()
+    with pytest.raises(hr.StateError, match="another pipeline"):
+        hr.PackSequences(sequences(1), 4, pad_value={"tokens": 2}).load_state_dict(state)
+
+
 def test_bad_input():
     for arguments, message in [
         ({"pack_length": 0}, "pack_length must be at least 1"),

@@ -70,6 +70,13 @@ def test_each_pass_is_drawn_anew():
     assert list(flow) != list(flow)
 
 
+def test_a_state_belongs_to_the_weights():
+    state = hr.WeightedMix([L(1)] * 2, [1, 2.5]).state_dict()
+    hr.WeightedMix([L(1)] * 2, [1, 2.5]).load_state_dict(state)
+    with pytest.raises(hr.StateError, match="another pipeline"):
+        hr.WeightedMix([L(1)] * 2, [1, 3]).load_state_dict(state)
+
+
 def test_bad_input():
     with pytest.raises(ValueError, match="as many as the flows, 2, got 1"):
         hr.WeightedMix([L(1), L(2)], [1])

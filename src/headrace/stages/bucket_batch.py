@@ -96,3 +96,7 @@ class BucketBatch(ProxyDataFlow):
             for bucket in buckets:
                 if bucket:
                     yield empty(bucket)
+
+    def fingerprint(self) -> str:
+        """See `DataFlow.fingerprint`: with all boundaries and sizes, however many there are."""
+        return f"BucketBatch({self.describe()}, {self.boundaries}, {self.batch_size})"

@@ -93,6 +93,11 @@ class PackSequences(ProxyDataFlow):
         while bins:
             yield self._row(bins.pop(0)[1])
 
+    def fingerprint(self) -> str:
+        """See `DataFlow.fingerprint`: with the pad values of all keys."""
+        pad = sorted(self.pad_value.items()) if isinstance(self.pad_value, Mapping) else self.pad_value
+        return f"PackSequences({self.describe()}, {pad})"
+
     def _place(self, bins: list[list[Any]], waiting: list[Any]) -> Iterator[Any]:
         """Put what waits into rows; gives the rows that are closed by that."""
         while waiting:

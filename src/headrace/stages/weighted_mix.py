@@ -66,9 +66,10 @@ class WeightedMix(DataFlow):
     def run(self, source: Any, state: State) -> Generator[Any, None, None]:
         """One pass; see `DataFlow.run`."""
         ended: list[int] = state.setdefault("ended", [])
+        drawn, bounds = self._choices(ended)
         end = object()
         while True:
-            chosen = self._draw(state, ended)
+            chosen = drawn[min(bisect.bisect_right(bounds, state.rng.random() * bounds[-1]), len(drawn) - 1)]
             dp = next(iter(state.inputs[chosen]), end)
             if dp is end:
                 if chosen not in ended:
@@ -76,6 +77,7 @@ class WeightedMix(DataFlow):
                 if self.stop == "first_exhausted" or (self.stop != "never" and len(ended) == len(self.df_lists)):
                     return
                 if self.stop == "all_exhausted_without_replacement":
+                    drawn, bounds = self._choices(ended)
                     continue
                 dp = next(iter(state.inputs[chosen]), end)  # of its next pass
                 if dp is end:
@@ -83,11 +85,15 @@ class WeightedMix(DataFlow):
                     raise EmptySourceError(f"WeightedMix: flow {chosen}, {name}, gives no datapoint to go on with")
             yield dp
 
-    def _draw(self, state: State, ended: list[int]) -> int:
+    def describe(self) -> str:
+        """See `DataFlow.describe`."""
+        return f"weights=[{', '.join(f'{w:.6g}' for w in self.weights)}], stop={self.stop!r}"
+
+    def _choices(self, ended: list[int]) -> tuple[list[int], list[float]]:
+        """Which flows are drawn, and the sums of their weights."""
         once = self.stop == "all_exhausted_without_replacement"
         drawn = [i for i in range(len(self.weights)) if not (once and i in ended)]
-        bounds = list(itertools.accumulate(self.weights[i] for i in drawn))
-        return drawn[min(bisect.bisect_right(bounds, state.rng.random() * bounds[-1]), len(drawn) - 1)]
+        return drawn, list(itertools.accumulate(self.weights[i] for i in drawn))
 
 
 def _weight(value: Any) -> float:
