@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
-import subprocess
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -62,14 +62,13 @@ def test_from_a_pipeline_through_formats_in_shards(folder: Path, run: Run) -> No
     assert sorted(int(dp["n"][0]) for dp in got) == list(range(30))
 
 
-def test_the_example_of_the_help_runs(tmp_path: Path) -> None:
+def test_the_example_of_the_help_runs(folder: Path, run: Run) -> None:
     example = (convert.__doc__ or "").partition("Example:\n")[2]
     code, _, shell = example.partition("\n\n")
-    (tmp_path / "pipeline.py").write_text("\n".join(line[6:] for line in code.splitlines()))
+    (folder / "pipeline.py").write_text("\n".join(line[6:] for line in code.splitlines()))
     for line in shell.strip().splitlines():
-        command = line.strip().replace("$ headrace", f"{sys.executable} -m headrace", 1)
-        subprocess.run(command, shell=True, cwd=tmp_path, check=True, capture_output=True)
-    assert (tmp_path / "numbers.tfrecord").exists()
+        assert run(*shlex.split(line.strip().removeprefix("$ headrace convert ")), "--quiet") == (0, "")
+    assert len(hr.TFRecordData(folder / "numbers.tfrecord")) == 1000
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +97,9 @@ class _NumpyData(Reader):
         self.allow_pickle = allow_pickle
 
     def _open(self) -> Records:
+        import zipfile  # not at the top: headrace is quick to import
+        import zlib
+
         try:
             with open(self.path, "rb") as file, np.load(file, allow_pickle=False) as archive:
                 if isinstance(archive, np.ndarray):

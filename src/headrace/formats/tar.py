@@ -9,10 +9,9 @@ from __future__ import annotations
 import io
 import json
 import os
-import tarfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,9 +19,12 @@ from ..parallel.policy import OnErrorChoice
 from .files import AppendedFile, File, FilesReader, Index
 from .writing import PathLike, save
 
+if TYPE_CHECKING:
+    import tarfile
+
 __all__ = ["WebDatasetData", "WebDatasetSerializer"]
 
-_BLOCK = tarfile.BLOCKSIZE
+_BLOCK = 512
 
 
 class WebDatasetData(FilesReader):
@@ -63,6 +65,8 @@ class WebDatasetData(FilesReader):
         super().__init__(paths, shuffle, on_error, max_errors)
 
     def _scan(self, file: File, damage: list[Exception]) -> Index:
+        import tarfile  # not at the top: headrace is quick to import
+
         samples: list[tuple[str, list[tuple[str, int, int]]]] = []
         with open(file.path, "rb") as raw:
             at = 0
@@ -100,7 +104,7 @@ def _add(samples: list[tuple[str, list[tuple[str, int, int]]]], member: tarfile.
     part = extension, member.offset_data, member.size
     if samples and samples[-1][0] == key:
         if any(extension == name for name, _, _ in samples[-1][1]):
-            raise tarfile.ReadError(f"sample {key!r} has two components {extension!r}")
+            raise ValueError(f"sample {key!r} has two components {extension!r}")
         samples[-1][1].append(part)
     else:
         samples.append((key, [part]))
@@ -109,9 +113,9 @@ def _add(samples: list[tuple[str, list[tuple[str, int, int]]]], member: tarfile.
 def _check_end(file: File, at: int) -> None:
     """After the last member there is a block of zeros; else tarfile has stopped at damage, or something is missing."""
     if at + _BLOCK > file.size:
-        raise tarfile.ReadError("the file ends without an end-of-archive mark: it is truncated")
+        raise ValueError("the file ends without an end-of-archive mark: it is truncated")
     if any(file.read(at, _BLOCK)):
-        raise tarfile.ReadError("there is no header where one should be")
+        raise ValueError("there is no header where one should be")
 
 
 class WebDatasetSerializer:
@@ -134,7 +138,8 @@ class WebDatasetSerializer:
         """Write one pass of a flow of dicts.
 
         Args:
-            df: the flow. ``__key__`` names a sample (else its number does); the other keys are extensions. bytes are
+            df: the flow. ``__key__`` names a sample (else its number in this file does, so that names in several
+                shards are equal); the other keys are extensions. bytes are
                 written as they are, str and numbers as text, an array as ``.npy`` if its extension ends in ``npy``,
                 lists and dicts as JSON if it ends in ``json``.
             path: the file.
@@ -163,6 +168,8 @@ class _Sink(AppendedFile):
         self._count = position[1] if position is not None else 0
 
     def write(self, datapoint: Any) -> None:
+        import tarfile
+
         if not isinstance(datapoint, dict) or not all(isinstance(name, str) for name in datapoint):
             raise TypeError(f"a WebDataset sample is a dict with names, got {type(datapoint).__name__}")
         key = datapoint.get("__key__", f"{self._count:08d}")
