@@ -33,4 +33,4 @@ def test_importing_headrace_loads_neither_opencv_nor_the_augmentors():
         "import sys, headrace; print([m for m in sys.modules if m in ('cv2', 'headrace.imgaug', 'headrace.dataset')])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
-    assert done.stdout.strip() == "set()"
+    assert done.stdout.strip() == "[]"

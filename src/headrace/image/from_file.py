@@ -45,6 +45,8 @@ class ImageFromFile(LeavesOut, IndexedSource):
         [[array([[[255,   0,   0]]], dtype=uint8)]]
     """
 
+    takes_share = True  # said again, since `run` is defined here
+
     def __init__(
         self,
         files: Sequence[Any],

@@ -25,13 +25,8 @@ class IndexedSource(RNGDataFlow):
     only its own datapoints are made.
     """
 
-    elementwise = True  # a source, but `run` itself takes the share: the others' images need not be decoded
+    takes_share = True
     shuffle: bool = False
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if {"__iter__", "get_data"} & cls.__dict__.keys():
-            cls.elementwise = False  # user code that does not know of shares
 
     def run(self, source: None, state: State) -> Generator[Any, None, None]:
         """One pass; see `DataFlow.run`."""
@@ -40,7 +35,7 @@ class IndexedSource(RNGDataFlow):
 
     def _numbers(self, state: State) -> Iterator[int]:
         """The numbers of the datapoints to give, from where the state stands."""
-        index, count = state.place.share if self.elementwise else (0, 1)
+        index, count = state.share
         order = self._order(state.place, state.pass_index)[index::count]
         begin = state.get("position", 0)
         if begin > len(order):
