@@ -51,10 +51,10 @@ def test_the_same_seed_gives_the_same_bits_and_each_pass_and_datapoint_others():
 def test_the_same_bits_inline_in_threads_and_in_processes():
     hr.seed(9)
     inline = list(hr.MapData(rows(), augment))
-    for number in (1, 3):
-        with hr.MultiThreadMapData(rows(), number, augment) as flow:
-            same(inline, list(flow))
-        with hr.MultiProcessMapData(rows(), number, augment) as flow:
+    with hr.MultiThreadMapData(rows(), 3, augment) as flow:
+        same(inline, list(flow))
+    for processes in (1, 3):
+        with hr.MultiProcessMapData(rows(), processes, augment) as flow:
             same(inline, list(flow))
 
 
