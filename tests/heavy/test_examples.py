@@ -20,7 +20,7 @@ def test_every_example_is_listed() -> None:
 FRAMEWORKS = ["torch", "jax", "tensorflow", "keras", "lightning"]
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_resumes_to_the_same_weights(framework: str, tmp_path: Path) -> None:
     if importlib.util.find_spec(framework) is None:
@@ -32,7 +32,7 @@ def test_resumes_to_the_same_weights(framework: str, tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=170,
+        timeout=290,
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
