@@ -1,9 +1,9 @@
 """What a datapoint costs over loopback TCP: ``python -m benchmarks.network``.
 
 One sender, one receiver, items of 150 kB. headrace plain, headrace with CURVE, and tensorpack's RemoteDataZMQ, each
-side in a process of its own, in turn. Compared are CPU seconds of both processes together (their ZeroMQ threads included),
-since wall time on a busy machine says little. The last row is the floor: a bare TCP socket that moves the same bytes
-from one array into another.
+side in a process of its own, in turn. Compared are CPU seconds of both processes together (their ZeroMQ threads
+included), since wall time on a busy machine says little. The last row is the floor: a bare TCP socket that moves the
+same bytes from one array into another.
 """
 
 from __future__ import annotations

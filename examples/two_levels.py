@@ -21,7 +21,7 @@ def decode(n: int) -> list:
 
 def make_flow(index: int, nodes: int, workers: int) -> hr.DataFlow:
     """The share of one node: files of its own, read by its own workers."""
-    files = hr.DataFromList(range(index, 10_000, nodes), shuffle=True)
+    files = hr.DataFromList(range(index, 2_000, nodes), shuffle=True)
     return hr.MultiProcessMapAndBatchData(files, workers, decode, 50)
 
 

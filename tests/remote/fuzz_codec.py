@@ -1,6 +1,7 @@
-"""Fuzz the decoder with coverage, outside of the suite: ``pip install atheris; python fuzz_codec.py -max_total_time=600``.
+"""Fuzz the decoder with coverage, outside of the suite.
 
-Whatever comes, there is a value or a `WireError`: no other error, no hang (10 s), no memory blow-up (512 MB).
+``pip install atheris; python fuzz_codec.py -max_total_time=600``. Whatever comes, there is a value or a `WireError`: no
+other error, no hang (10 s), no memory blow-up (512 MB).
 """
 
 from __future__ import annotations
@@ -9,17 +10,14 @@ import struct
 import sys
 import zlib
 
-import atheris
-
-with atheris.instrument_imports(include=["headrace.remote"]):
-    from headrace.remote.codec import WireError, decode
-    from headrace.remote.wire import unpack
-
 _HEADER = struct.Struct("!4sHBx16sQQI")
 
 
 def one(data: bytes) -> None:
     """The first byte decides where the rest goes in: as a message, behind a header that is right, or as a value."""
+    from headrace.remote.codec import WireError, decode
+    from headrace.remote.wire import unpack
+
     if not data:
         return
     kind, rest = data[0] % 3, data[1:]
@@ -39,6 +37,15 @@ def one(data: bytes) -> None:
         pass
 
 
-if __name__ == "__main__":
+def main() -> None:
+    import atheris
+
+    with atheris.instrument_imports(include=["headrace.remote"]):
+        import headrace.remote.codec
+        import headrace.remote.wire  # noqa: F401
     atheris.Setup([sys.argv[0], "-timeout=10", "-rss_limit_mb=512", *sys.argv[1:]], one)
     atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

@@ -17,6 +17,6 @@ def test_batches_of_two_nodes_make_exact_epochs(address: str) -> None:
     nodes = [start("node", address, "--nodes", "2", "--index", str(n), "--workers", "1") for n in range(2)]
     out, _ = trainer.communicate(timeout=50)
 
-    assert out.splitlines() == [f"epoch {n}: 10000 images, 10000 different ones" for n in range(2)]
+    assert out.splitlines() == [f"epoch {n}: 2000 images, 2000 different ones" for n in range(2)]
     for node in nodes:
-        assert "datapoints=200," in node.communicate(timeout=20)[0]
+        assert "datapoints=40," in node.communicate(timeout=20)[0]
