@@ -6,11 +6,47 @@ other error, no hang (10 s), no memory blow-up (512 MB).
 
 from __future__ import annotations
 
+import json
 import struct
 import sys
 import zlib
+from collections.abc import Iterator
+from typing import Any
 
 _HEADER = struct.Struct("!4sHBx16sQQI")
+
+
+_WORDS = [
+    "l",
+    "t",
+    "d",
+    "b",
+    "y",
+    "u",
+    "a",
+    "s",
+    "i",
+    "c",
+    "p",
+    "A",
+    "S",
+    "C",
+    "F",
+    "|u1",
+    "<U2",
+    "<f8",
+    "|V3",
+    "<M8[s]",
+]
+_WORDS += ["|O", "x", "ff", None, True, 0.5, -1, 0, 1, 2, 4, 8, 16, 1 << 20, 1 << 40, 1 << 62]
+
+
+def _scrap(pieces: Iterator[int], depth: int) -> Any:
+    """A value made of what descriptions are made of."""
+    piece = next(pieces, 0)
+    if piece < 128 or depth > 80:
+        return _WORDS[piece % len(_WORDS)]
+    return [_scrap(pieces, depth + 1) for _ in range(piece % 8)]
 
 
 def one(data: bytes) -> None:
@@ -20,10 +56,13 @@ def one(data: bytes) -> None:
 
     if not data:
         return
-    kind, rest = data[0] % 3, data[1:]
+    kind, rest = data[0] % 4, data[1:]
     try:
         if kind == 0:
             unpack(memoryview(rest)).value()
+        elif kind == 3:
+            pieces = iter(rest)
+            decode(json.dumps(_scrap(pieces, 0)).encode(), memoryview(bytes(pieces)))
         elif kind == 1:
             text, _, body = rest.partition(b"\0")
             decode(text, memoryview(body))
