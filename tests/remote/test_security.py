@@ -128,8 +128,8 @@ def test_a_sender_that_binds_lets_in_its_receiver_only(keys: Path, address: str,
     ("key", "peer", "error", "text"),
     [
         ("stranger.key_secret", "receiver.key", hr.SecurityError, r"does not let this key in; add its public file"),
-        ("sender.key_secret", "stranger.key", hr.SecurityError, r"breaks off the handshake; the key in peers="),
-        (None, None, hr.SecurityError, r"this side has no keys and the other has some"),
+        ("sender.key_secret", "stranger.key", hr.SecurityError, r"breaks off the handshake: the key in peers="),
+        (None, None, hr.SecurityError, r"this side has no keys and the other has some|this side has none"),
     ],
     ids=["a key that is not on the list", "the wrong key of the receiver", "no key"],
 )

@@ -218,12 +218,10 @@ class Link:
             raise SecurityError(f"{where}: this side {ours} and the other has {theirs}; give key= and peers= on both")
         self._broken_off += 1
         if self._broken_off == _TRIES:
+            why = "the key in peers= is not the key of what answers there"
             if self._keys is None:
-                raise self._stranger()
-            raise SecurityError(
-                f"{where}: the other side breaks off the handshake; the key in peers= is not the key of what answers "
-                "there"
-            )
+                why = "it has keys and this side has none, or it is not headrace; give key= and peers="
+            raise SecurityError(f"{where}: the other side breaks off the handshake: {why}")
 
     def _stranger(self) -> ProtocolError:
         return ProtocolError(f"{self.address.text}: what answers there is neither a sender nor a receiver of headrace")
