@@ -160,7 +160,7 @@ def test_objects_need_permission_on_both_sides(address: str, threads: Threads) -
         threads.send(flow, address, passes=1, allow_pickle=True)
         with pytest.raises(hr.PeerLost):
             list(remote)
-    assert "the sender has allow_pickle=True, the receiver has not" in str(threads.join()[1])
+    assert "the sender has allow_pickle=True, the receiver has not" in str(threads.join())
 
 
 def test_an_object_that_cannot_be_sent_is_named_on_both_sides(address: str, threads: Threads) -> None:

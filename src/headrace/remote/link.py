@@ -218,7 +218,7 @@ class Link:
             raise SecurityError(f"{where}: this side {ours} and the other has {theirs}; give key= and peers= on both")
         self._broken_off += 1
         if self._broken_off == _TRIES:
-            why = "the key in peers= is not the key of what answers there"
+            why = "the key in peers= is not the key of what answers there, or that has no keys"
             if self._keys is None:
                 why = "it has keys and this side has none, or it is not headrace; give key= and peers="
             raise SecurityError(f"{where}: the other side breaks off the handshake: {why}")
