@@ -17,6 +17,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 import headrace as hr
+from headrace.parallel.transports import ray as ray_transport
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "parallel"))  # the contracts, and their functions for workers
 
@@ -67,6 +68,12 @@ def cluster() -> Iterator[Cluster]:
     yield cluster
     ray.shutdown()
     cluster.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow machine is nothing to be warned of; the contracts count warnings."""
+    monkeypatch.setattr(ray_transport, "_PLACED_S", 1e6)
 
 
 @pytest.fixture(autouse=True)
