@@ -87,7 +87,7 @@ def _nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     gc.collect()
     contracts.wait_until(lambda: not living_actors(), 10)
-    if request.node.path.name == "test_ray_data.py":  # Ray Data has threads
+    if request.node.path.name in ("test_ray_data.py", "test_examples.py"):  # Ray Data has threads
         return
     for thread in set(threading.enumerate()) - threads:
         thread.join(5)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
+import os
+import warnings
 from typing import Any
 
 import functions
@@ -81,14 +83,24 @@ def test_a_runner_s_state_goes_on_with_other_actors() -> None:
 
 def test_copies_that_are_the_same_warn_once() -> None:
     with hr.RayRunner(ints(200), 2, 4, num_cpus=0.01) as flow:
-        with pytest.warns(RuntimeWarning, match=r"begin with the same datapoints.*shard=True") as caught:
-            wait_until(lambda: list(flow) and len(caught), 60)  # the second actor may be up later than the first
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            wait_until(lambda: list(flow) and caught, 60)  # the second actor may be up later than the first
             list(flow)
-        assert len(caught) == 1
+        (warning,) = caught
+        assert "begin with the same datapoints" in str(warning.message)
         lines = repr(flow).splitlines()
     assert lines[0].startswith("RayRunner")
     assert "num_actors=2" in lines[0]
     assert "DataFromList" in lines[1]
+
+
+def test_leaky_workers_are_replaced_without_a_word(caplog: pytest.LogCaptureFixture) -> None:
+    with mapper(ints(40), 2, lambda n: (n, os.getpid()), max_items_per_worker=10) as flow:
+        got = list(flow)
+    assert [n for n, _ in got] == list(range(40))
+    assert len({pid for _, pid in got}) >= 3
+    assert "replaced" not in caplog.text
 
 
 # -- memory
