@@ -150,9 +150,9 @@ class RayRunner(_Runner):
     Example:
         >>> import headrace as hr
         >>> ds = hr.DataFromList(range(6), shuffle=False)
-        >>> with hr.RayRunner(hr.BatchData(ds, 2), 2, shard=True) as flow:  # doctest: +SKIP
-        ...     sorted(batch.tolist() for batch in flow)
-        [[0, 1], [2, 3], [4, 5]]
+        >>> with hr.RayRunner(ds, 2, shard=True) as flow:  # doctest: +SKIP
+        ...     sorted(flow)
+        [0, 1, 2, 3, 4, 5]
     """
 
     def __init__(
