@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from .machine import available_cores, cgroup_cores, cgroup_memory_bytes
-from .tables import bytes_text
+from .units import bytes_text
 
 __all__ = ["Finding", "examine"]
 

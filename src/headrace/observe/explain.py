@@ -19,7 +19,7 @@ from ..flow import DataFlow, _short, walk
 from .machine import available_cores
 from .observation import Observation, Phase, check_flow, check_length_s
 from .stats import FlowStats, PoolStats, Stats
-from .tables import bytes_text, percent, rate_text, seconds_text
+from .units import bytes_text, percent, rate_text, seconds_text
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

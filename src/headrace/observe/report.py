@@ -20,7 +20,7 @@ from .explain import Part, Verdict, verdict_of
 from .machine import available_cores
 from .observation import Observation
 from .stats import FlowStats
-from .tables import bytes_text, percent, rate_text, seconds_text
+from .units import bytes_text, percent, rate_text, seconds_text
 
 __all__ = ["page"]
 

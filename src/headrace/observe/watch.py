@@ -11,7 +11,7 @@ from ..flow import DataFlow
 from . import metering
 from .observation import check_flow, check_length_s
 from .stats import Stats, take
-from .tables import rate_text
+from .units import rate_text
 
 if TYPE_CHECKING:
     from rich.live import Live
