@@ -23,13 +23,13 @@ def tune(ds, func, batch_size=None, **kwargs) -> hr.TuneResult:
     return hr.tune(ds, func, batch_size, progress=False, **{"seconds": 1, **kwargs})
 
 
-def test_for_waiting_it_takes_many_workers() -> None:
-    result = tune(range(MANY), fetch, seconds=5, max_workers=8)
+def test_for_waiting_it_takes_workers() -> None:
+    result = tune(range(MANY), fetch, seconds=3, max_workers=4)
 
-    assert result.best.pattern in ("thread", "process", "runner")
-    assert result.best.workers == 8
     inline = next(row for row in result.rows if row.pattern == "inline")
-    assert result.best.datapoints_per_s > 3 * inline.datapoints_per_s
+    assert result.best.pattern in ("thread", "process", "runner")
+    assert result.best.workers >= 2
+    assert result.best.datapoints_per_s > 1.3 * inline.datapoints_per_s
 
 
 def test_what_cannot_travel_is_not_sent_to_processes_and_the_row_says_why() -> None:
