@@ -96,3 +96,19 @@ def test_without_the_client_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(ImportError, match=r"headrace\[prometheus\]"):
         prometheus.serve(flow_of())
+
+
+@pytest.mark.parametrize("mapper", [hr.MultiThreadMapData, hr.MultiProcessMapData])
+def test_a_state_that_is_saved_while_somebody_watches_is_exact(mapper) -> None:
+    def make() -> hr.DataFlow:
+        return hr.BatchData(mapper(hr.DataFromList(list(range(40)), shuffle=False), 2, quick), 4)
+
+    with make() as flow, hr.watch(flow, file=io.StringIO()):
+        iterator = iter(flow)
+        seen = [next(iterator).tolist() for _ in range(3)]
+        saved = flow.state_dict()
+        iterator.close()
+        assert flow.state_dict() == saved, "also after the pass was left"
+    with make() as again:
+        again.load_state_dict(saved)
+        assert [n for batch in [*seen, *(b.tolist() for b in again)] for n in batch] == list(range(40))
