@@ -22,6 +22,7 @@ from .stats import Stats, take
 __all__ = ["Observation", "Phase", "Point", "check_flow", "check_length_s"]
 
 _LEAST = 3
+_PATIENCE_S = 10.0
 _LATENCIES = 100_000
 
 
@@ -202,10 +203,10 @@ class Observation:
         least: int,
         consumer_s: float | None = None,
     ) -> None:
-        """Read until the time is over, and at least so many datapoints: but then no longer than twice the time."""
+        """Read until the time is over, and at least so many datapoints: but for that not much longer."""
         if self.ended:
             return
-        latest = until + self.seconds
+        latest = until + max(_PATIENCE_S, self.seconds)
         now = time.perf_counter
         latencies = self.latencies_s = array.array("d")
         asked = looked = now()
