@@ -50,7 +50,7 @@ OBSERVING = {
     "report": ["--seconds", "0.8", "-o", "out.html"],
     "trace": ["--seconds", "0.8", "-o", "trace.json"],
     "top": ["--seconds", "0.8"],
-    "tune": ["--seconds", "0.5", "--max-workers", "1"],
+    "tune": ["--seconds", "0.5", "--max-workers", "2"],
 }
 LOOKS = ["explain", "report", "trace", "top"]
 
