@@ -280,7 +280,7 @@ def test_get_df_is_called_once_for_each_thread() -> None:
 
     def get_df() -> hr.DataFlow:
         calls.append(1)
-        return hr.DataFromList(range(5))
+        return hr.DataFromList(range(100))  # whose shuffles do not begin alike
 
     with hr.MultiThreadRunner(get_df, 5, 3) as flow:
         list(flow)
