@@ -1,19 +1,32 @@
-"""The progress bar."""
+"""The progress bar. tqdm is imported when the first one is shown: it takes longer than most of headrace."""
 
 from __future__ import annotations
 
+import functools
 import threading
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from tqdm import tqdm
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
-__all__ = ["Bar"]
-
-
-class Bar(tqdm):  # type: ignore[misc]
-    """A tqdm bar without a thread of its own."""
-
-    monitor_interval: ClassVar[int] = 0  # tqdm's monitor is a thread
+__all__ = ["progress_bar"]
 
 
-Bar.set_lock(threading.RLock())  # tqdm's own is one of multiprocessing too, for bars of several processes
+def progress_bar(**options: Any) -> tqdm[Any]:
+    """A tqdm bar without a thread of its own.
+
+    Args:
+        **options: those of ``tqdm.tqdm``.
+    """
+    return _bar_class()(**options)
+
+
+@functools.cache
+def _bar_class() -> Any:
+    from tqdm import tqdm
+
+    class Bar(tqdm):  # type: ignore[misc]
+        monitor_interval: ClassVar[int] = 0  # tqdm's monitor is a thread
+
+    Bar.set_lock(threading.RLock())  # tqdm's own is one of multiprocessing too, for bars of several processes
+    return Bar

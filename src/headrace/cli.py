@@ -1,10 +1,11 @@
 """The command ``headrace``.
 
 Each subcommand is one function in `COMMANDS`, in a module of `headrace.commands`: it declares its arguments on a
-parser, and returns what runs it. Its name is the command's name, its docstring the help (the part after ``Example:`` is
-shown as it stands).
+parser, and returns what runs it. Its name is the command's name (with hyphens), its docstring the help (the part after
+``Example:`` is shown as it stands).
 
-Exit codes: 0, done; 2, the command line or the user's pipeline is at fault, and stderr says how; 130, Ctrl-C.
+Exit codes: 0, done; 1, done, and what was looked for was found (`check_imports`); 2, the command line or the user's
+pipeline is at fault, and stderr says how; 130, Ctrl-C.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 
 from ._version import __version__
 from .commands.bench import bench
+from .commands.check_imports import check_imports
 from .commands.convert import convert
 from .commands.doctor import doctor
 from .commands.explain import explain
@@ -42,6 +44,7 @@ COMMANDS = (
     serve,
     receive,
     keygen,
+    check_imports,
 )
 
 
@@ -59,14 +62,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(metavar="command", required=True)
     for declare in COMMANDS:
         description, _, example = (inspect.getdoc(declare) or "").partition("\n\nExample:\n")
+        name = declare.__name__.replace("_", "-")
         command = commands.add_parser(
-            declare.__name__,
+            name,
             help=description.partition("\n")[0],
             description=description,
             epilog=f"example:\n{example}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        command.set_defaults(run=declare(command), command=declare.__name__)
+        command.set_defaults(run=declare(command), command=name)
     args = parser.parse_args(argv)
     try:
         return int(args.run(args))

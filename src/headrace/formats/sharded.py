@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .._checks import check_count
-from .._progress import Bar
+from .._progress import progress_bar
 from ..flow import as_flow, plant
 from ..parallel.mappers import MultiProcessMapData
 from ..seeding import global_seed
@@ -84,7 +84,7 @@ def save_shards(
     count = 0
     with (
         MultiProcessMapData(DataFromList(todo, shuffle=False), workers, write, ordered=False) as running,
-        Bar(total=len(paths), initial=len(paths) - len(todo), disable=not progress, unit="file") as bar,
+        progress_bar(total=len(paths), initial=len(paths) - len(todo), disable=not progress, unit="file") as bar,
     ):
         for written in running:
             count += written

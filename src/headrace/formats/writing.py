@@ -21,12 +21,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .._checks import known_length
-from .._progress import Bar
+from .._progress import progress_bar
 from ..errors import FormatError
 from ..flow import DataFlow, as_flow
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 __all__ = ["PathLike", "Sink", "Target", "save", "write_atomically"]
 
@@ -90,7 +93,7 @@ def save(
     with Target(path, overwrite=overwrite, resume=resume) as target:
         journal = _Journal(target, flow)
         sink = open_sink(target.part, journal.position)
-        bar = Bar(total=known_length(flow), initial=journal.count, disable=not progress, desc=target.path.name)
+        bar = progress_bar(total=known_length(flow), initial=journal.count, disable=not progress, desc=target.path.name)
         try:
             with bar:
                 _write_all(flow, sink, journal, bar, flush_every)
@@ -105,7 +108,7 @@ def save(
     return journal.count
 
 
-def _write_all(flow: DataFlow, sink: Sink, journal: _Journal, bar: Bar, flush_every: int | None) -> None:
+def _write_all(flow: DataFlow, sink: Sink, journal: _Journal, bar: tqdm[Any], flush_every: int | None) -> None:
     datapoints = iter(flow)
     for _ in range(journal.skip):
         next(datapoints)

@@ -9,15 +9,17 @@ import os
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tqdm import tqdm
-
+from .._progress import progress_bar
 from ..errors import ExhaustedSourceError
 from ..flow import DataFlow, _read_here
 from . import metering
 from .counters import Slice, Slices
 from .stats import Stats, take
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 __all__ = ["Observation", "Phase", "Point", "check_flow", "check_length_s"]
 
@@ -258,16 +260,13 @@ class Observation:
             if empty:
                 return
 
-    def _bar(self) -> Any:
-        from .._progress import Bar
-
-        bar: tqdm[Any] = Bar(
+    def _bar(self) -> tqdm[Any]:
+        return progress_bar(
             total=self.seconds,
             bar_format="{l_bar}{bar}| {n:.1f} of {total:g} s",
             leave=False,
             disable=None if self._progress else True,
         )
-        return bar
 
     def _trace(self) -> None:
         """Have slices recorded, also at the channels of pools that have begun since the last time."""

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from .._checks import check_count
-from .._progress import Bar
+from .._progress import progress_bar
 from ..flow import DataFlow, ProxyDataFlow
 from ..state import State
 
-__all__ = ["Bar", "Measurement", "SpeedResult", "TestDataSpeed", "count_bytes"]
+__all__ = ["Measurement", "SpeedResult", "TestDataSpeed", "count_bytes"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,7 +171,7 @@ class Measurement:
         now = time.perf_counter
         latencies, nbytes, read, warming = self._latencies, 0, 0, self.warmup > 0
         total = None if self._size is None else self.warmup + self._size
-        with Bar(total=total, unit="dp", leave=False, disable=None if self._quiet else False) as bar:
+        with progress_bar(total=total, unit="dp", leave=False, disable=None if self._quiet else False) as bar:
             shown = begin = last = arrived = now()
             try:
                 for read, dp in enumerate(self._flow, 1):

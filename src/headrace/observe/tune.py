@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from .._checks import check_count
-from .._progress import Bar
+from .._progress import progress_bar
 from ..errors import DataFlowError, ExhaustedSourceError, SerializationError
 from ..flow import DataFlow, _short, as_flow
 from ..mapping import MapFunction
@@ -269,7 +269,7 @@ class Tuner:
         self._seconds = check_length_s("seconds", seconds)
         self._most = _MOST_WORKERS if max_workers is None else check_count("max_workers", max_workers)
         self._rows: dict[str, TuneRow] = {}
-        self._bar = Bar(
+        self._bar = progress_bar(
             total=self._seconds,
             bar_format="{desc}{bar}| {n:.0f} of about {total:g} s",
             leave=False,

@@ -16,7 +16,7 @@ from typing import Any
 import zmq
 
 from .._checks import check_count, known_length
-from .._progress import Bar
+from .._progress import progress_bar
 from ..errors import PeerLost, ProtocolError, RemoteError, SerializationError
 from ..flow import DataFlow, as_flow
 from .codec import WireError
@@ -188,7 +188,7 @@ def check_name(value: Any) -> str:
 
 def _bar(flow: DataFlow, name: str, progress: bool | None) -> Any:
     shown = sys.stderr.isatty() if progress is None else progress
-    return Bar(total=known_length(flow), desc=name, unit="dp", disable=not shown, leave=True)
+    return progress_bar(total=known_length(flow), desc=name, unit="dp", disable=not shown, leave=True)
 
 
 class _Entry:
