@@ -128,7 +128,7 @@ def test_a_name_counts_once_in_the_sum(capsys, tmp_path):
     [
         (b"def f(:\n", ":1: invalid syntax"),
         (b"print 'hello'\n", "Only Python 3"),
-        (b"x = 1\0\n", "no Python script"),
+        (b"x = 1\0\n", "null bytes"),
         ("# -*- coding: utf-8 -*-\nname = '\u00fc'\n".encode("latin-1"), "script.py"),
         (b"# -*- coding: nonsense -*-\n", "unknown encoding"),
         (None, "cannot be read: No such file or directory"),
