@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import zmq
-import zmq.auth
 from zmq.utils import z85
 
 from ..errors import AddressError, SecurityError
@@ -206,8 +205,10 @@ def _public_files(peer: str) -> list[str]:
 
 
 def _read(path: str) -> tuple[bytes, bytes | None]:
+    from zmq.auth import load_certificate  # loads asyncio, which few need
+
     try:
-        public, secret = zmq.auth.load_certificate(path)
+        public, secret = load_certificate(path)
     except OSError as error:
         raise SecurityError(f"the key file {path} cannot be read: {error.strerror or 'no such file'}") from None
     except ValueError:
