@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 HEAVY  := .venv-heavy
 
-.PHONY: demo test test-all chaos lint bench clean
+.PHONY: demo test test-all chaos lint bench docs dist clean
 
 $(VENV)/.base: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -13,6 +13,10 @@ $(VENV)/.base: pyproject.toml
 
 $(VENV)/.demo: $(VENV)/.base
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo]'
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.base
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
 	touch $@
 
 $(HEAVY)/.made: pyproject.toml
@@ -39,6 +43,18 @@ lint: $(VENV)/.base      ## style and types
 
 bench: $(VENV)/.base     ## headrace beside its peers, each in an environment of its own
 	$(BIN)/python -m benchmarks
+
+docs: $(VENV)/.docs      ## the documentation site, in build/site; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+dist: $(VENV)/.base      ## wheel and sdist, each installed in an environment of its own and used there
+	rm -rf dist build/clean
+	$(BIN)/python -m build --outdir dist > /dev/null
+	for package in dist/*.whl dist/*.tar.gz; do \
+	  $(PYTHON) -m venv --clear build/clean && \
+	  build/clean/bin/python -m pip install --quiet --disable-pip-version-check $$package && \
+	  build/clean/bin/python -I .ci/check_installed.py || exit 1; \
+	done
 
 clean:
 	rm -rf $(VENV) $(HEAVY) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

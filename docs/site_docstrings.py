@@ -15,4 +15,6 @@ class Docstrings(griffe.Extension):
         """Called with each object that was read."""
         if obj.docstring is not None:
             text = re.sub(r"^Example:$", "Examples:", obj.docstring.value, flags=re.MULTILINE)
-            obj.docstring.value = re.sub(r"^Order and integrity: ", "**Order and integrity**: ", text, flags=re.MULTILINE)
+            obj.docstring.value = re.sub(
+                r"^Order and integrity: ", "**Order and integrity**: ", text, flags=re.MULTILINE
+            )

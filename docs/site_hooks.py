@@ -77,7 +77,8 @@ def reference_modules() -> str:
 
 
 def _entry(name: str) -> str:
-    options = '\n    options:\n      filters: ["!^_[^_]", "!^__(?!init__)"]' if name in ("DataFlow", "ProxyDataFlow") else ""
+    is_base = name in ("DataFlow", "ProxyDataFlow")  # there, also the methods that only authors of flows need
+    options = '\n    options:\n      filters: ["!^_[^_]", "!^__(?!init__)"]' if is_base else ""
     return f"::: headrace.{name}{options}\n"
 
 
@@ -95,13 +96,22 @@ def on_files(files: Any, config: Any) -> Any:
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Have links lead to pages, and code blocks named as the site's renderer knows them."""
     sources = {name: source for source, name in PAGES.items()}
-    source = Path(sources.get(page.file.src_uri, f"docs/{page.file.src_uri}"))
     markdown = re.sub(r"^( *```python) no-run.*$", r"\1", markdown, flags=re.MULTILINE)
-    return re.sub(r"\[([^\]]*)\]\((?![a-z]+:|#)([^)#\s]+)(#[^)]*)?\)", lambda link: _link(link, source), markdown)
+    return rewrite(markdown, Path(sources.get(page.file.src_uri, f"docs/{page.file.src_uri}")))
 
 
-def _link(link: re.Match[str], source: Path) -> str:
-    text, path, anchor = link.groups(default="")
-    target = Path(os.path.normpath(source.parent / path)).as_posix()
-    page = PAGES.get(target) or (target.removeprefix("docs/") if target.startswith("docs/") else None)
-    return f"[{text}]({page}{anchor})" if page else f"`{text}`"  # a file that is no page: its name must do
+def rewrite(markdown: str, source: Path) -> str:
+    """The text of a file of the repository, with links between pages in place of links between files.
+
+    Args:
+        markdown: the text.
+        source: where the file is, relative to the repository.
+    """
+
+    def page_link(link: re.Match[str]) -> str:
+        text, path, anchor = link.groups(default="")
+        target = Path(os.path.normpath(source.parent / path)).as_posix()
+        page = PAGES.get(target) or (target.removeprefix("docs/") if target.startswith("docs/") else None)
+        return f"[{text}]({page}{anchor})" if page else f"`{text}`"  # a file that is no page: its name must do
+
+    return re.sub(r"\[([^\]]*)\]\((?![a-z]+:|#)([^)#\s]+)(#[^)]*)?\)", page_link, markdown)
