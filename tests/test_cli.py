@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -332,8 +333,8 @@ def test_without_a_command_it_shows_its_usage(folder: Path) -> None:
 
 
 def test_the_example_of_each_command_runs(tmp_path: Path) -> None:
-    example = (cli.bench.__doc__ or "").partition("# pipeline.py\n")[2].partition("$")[0]
-    (tmp_path / "pipeline.py").write_text("\n".join(line[6:] for line in example.splitlines()))
+    example = (inspect.getdoc(cli.bench) or "").partition("# pipeline.py\n")[2].partition("$")[0]
+    (tmp_path / "pipeline.py").write_text("\n".join(line[2:] for line in example.splitlines()))
 
     done = bench(tmp_path, "pipeline:make_flow", "--size", "1000")
 
