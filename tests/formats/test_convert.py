@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import pickle
 import shlex
@@ -63,9 +64,9 @@ def test_from_a_pipeline_through_formats_in_shards(folder: Path, run: Run) -> No
 
 
 def test_the_example_of_the_help_runs(folder: Path, run: Run) -> None:
-    example = (convert.__doc__ or "").partition("Example:\n")[2]
+    example = (inspect.getdoc(convert) or "").partition("Example:\n")[2]
     code, _, shell = example.partition("\n\n")
-    (folder / "pipeline.py").write_text("\n".join(line[6:] for line in code.splitlines()))
+    (folder / "pipeline.py").write_text("\n".join(line[2:] for line in code.splitlines()))
     for line in shell.strip().splitlines():
         assert run(*shlex.split(line.strip().removeprefix("$ headrace convert ")), "--quiet") == (0, "")
     assert len(hr.TFRecordData(folder / "numbers.tfrecord")) == 1000
