@@ -20,7 +20,9 @@ import headrace as hr
 
 HEAD = """
 import itertools, os, signal, sys, threading, time
+import warnings
 import headrace as hr
+warnings.filterwarnings("ignore", message="This process .* is multi-threaded")  # Python 3.12: of os.fork() itself
 
 def numbers(n):
     return hr.DataFromList(range(n), shuffle=False)
