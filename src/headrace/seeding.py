@@ -170,7 +170,7 @@ def worker_info() -> WorkerInfo | None:
         >>> hr.worker_info() is None
         True
     """
-    _where.asked = True
+    _where.asked = _where.info is not None
     return _where.info
 
 

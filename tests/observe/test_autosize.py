@@ -134,7 +134,7 @@ def test_a_balance_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "error"), [("many", ValueError), (None, TypeError), (0, ValueError), (2.0, TypeError)]
+    ("value", "error"), [("many", TypeError), (None, TypeError), (0, ValueError), (2.0, TypeError)]
 )
 def test_other_numbers_are_refused(value, error) -> None:
     for mapper in (hr.MultiProcessMapData, hr.MultiThreadMapData):

@@ -218,3 +218,8 @@ def test_a_flow_without_length_or_with_a_wrong_one_is_told() -> None:
     discarding = hr.MapData(rows(8), lambda n: n if n < 4 else None)
     with pytest.raises(hr.DataFlowError, match="rank 1 got 2 datapoints of MapData, its length promised 4"):
         list(hr.Shard(discarding, 1, 2))
+
+
+def test_asking_for_the_worker_outside_of_one_changes_nothing() -> None:
+    assert hr.worker_info() is None
+    assert list(hr.Shard(rows(4), 1, 2)) == list(hr.Shard(rows(4), 1, 2)) == [1, 3]

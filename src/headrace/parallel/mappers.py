@@ -40,10 +40,11 @@ def check_workers(name: str, value: Any) -> tuple[int, bool]:
 
     Raises:
         TypeError: ``value`` is neither an integer nor ``"auto"``.
-        ValueError: it is too small, or another text.
+        ValueError: it is too small.
     """
     if isinstance(value, str):
-        check_choice(name, value, (AUTO,))
+        if value != AUTO:
+            raise TypeError(f'{name} must be an integer or "auto", got str: {value!r:.60}')
         return AutoSize.first(), True
     return check_count(name, value), False
 

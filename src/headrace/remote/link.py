@@ -21,7 +21,6 @@ import time
 from typing import Any, NamedTuple
 
 import zmq
-from zmq.utils.monitor import parse_monitor_message
 
 from ..errors import AddressError, ProtocolError, RemoteError, SecurityError
 from .security import Address, Keys
@@ -182,6 +181,8 @@ class Link:
         """
         up, down, rejected = False, 0, 0
         while self._monitor.get(zmq.EVENTS) & zmq.POLLIN:
+            from zmq.utils.monitor import parse_monitor_message  # loads asyncio; events are rare
+
             event = parse_monitor_message(self._monitor.recv_multipart())
             kind, value = event["event"], event["value"]
             if kind == zmq.EVENT_HANDSHAKE_SUCCEEDED:

@@ -205,7 +205,7 @@ def _public_files(peer: str) -> list[str]:
 
 
 def _read(path: str) -> tuple[bytes, bytes | None]:
-    from zmq.auth import load_certificate  # loads asyncio, which few need
+    from zmq.auth import load_certificate  # loads asyncio
 
     try:
         public, secret = load_certificate(path)

@@ -140,11 +140,11 @@ class ZmqTransport:
         self._arenas.pop(worker).close()
 
     def remove(self, worker: int) -> None:
-        """See `Transport`."""
-        del self._workers[self._identities.pop(worker)]
-        self._coders.pop(worker).close()
-        if worker in self._arenas:
-            self._arenas.pop(worker).close()
+        """See `Transport`. Of a worker that was only half added (Ctrl-C), what there is."""
+        self._workers.pop(self._identities.pop(worker, b""), None)
+        for held in (self._coders, self._arenas):
+            if worker in held:
+                held.pop(worker).close()
         for sentinel in [s for s, w in self._sentinels.items() if w == worker]:
             del self._sentinels[sentinel]
             self._poller.unregister(sentinel)
@@ -196,7 +196,7 @@ class ZmqTransport:
 
     def close(self) -> None:
         """See `Transport`."""
-        for worker in list(self._identities):
+        for worker in {*self._identities, *self._coders, *self._arenas}:
             self.remove(worker)
         self._context.destroy(linger=0)
 
