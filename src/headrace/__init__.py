@@ -3,6 +3,7 @@
 Wrap a slow iterable, use all cores, and get every datapoint exactly once.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
@@ -31,32 +32,8 @@ from .errors import (
     WorkerError,
 )
 from .flow import DataFlow, ProxyDataFlow, RNGDataFlow, walk
-from .formats.arrow import ArrowData, ArrowSerializer, ParquetData, ParquetSerializer
-from .formats.folder import FolderData, FolderSerializer
-from .formats.hdf5 import HDF5Data, HDF5Serializer
-from .formats.jsonl import JSONLinesData, JSONLinesSerializer
-from .formats.lmdb import CaffeLMDB, LMDBData, LMDBDataDecoder, LMDBSerializer
-from .formats.npy import NpyData, NpySerializer
-from .formats.npz import NumpySerializer
-from .formats.sharded import save_shards
-from .formats.svmlight import SVMLightData, SVMLightSerializer
-from .formats.tar import WebDatasetData, WebDatasetSerializer
-from .formats.tfrecord import TFRecordData, TFRecordSerializer
-from .formats.zarr import ZarrData
-from .image import (
-    AugmentImageComponent,
-    AugmentImageComponents,
-    AugmentImageCoordinates,
-    ImageFromBytes,
-    ImageFromFile,
-)
-from .integrations.ray_data import flow_to_ray_dataset, from_ray_dataset
 from .observe.audit import audit
-from .observe.explain import Verdict, explain
 from .observe.speed import SpeedResult, TestDataSpeed
-from .observe.stats import Stats
-from .observe.tune import TuneResult, TuneRow, tune
-from .observe.watch import watch
 from .parallel.mappers import (
     MultiProcessMapAndBatchData,
     MultiProcessMapAndBatchDataZMQ,
@@ -64,7 +41,6 @@ from .parallel.mappers import (
     MultiProcessMapDataZMQ,
     MultiThreadMapData,
 )
-from .parallel.ray import RayMapData, RayRunner
 from .parallel.runners import (
     MultiProcessPrefetchData,
     MultiProcessRunner,
@@ -74,8 +50,6 @@ from .parallel.runners import (
     PrefetchData,
     PrefetchDataZMQ,
 )
-from .remote.receiver import RemoteDataZMQ
-from .remote.sender import send_dataflow_zmq
 from .seeding import WorkerInfo, seed, worker_info
 from .shared_list import SharedList
 from .sources.fake import FakeData
@@ -112,8 +86,35 @@ from .stages.unbatch import Unbatch
 from .stages.weighted_mix import WeightedMix
 from .stages.window import Window
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # imported when first asked for, see `_LATE`
     from . import dataset, imgaug
+    from .formats.arrow import ArrowData, ArrowSerializer, ParquetData, ParquetSerializer
+    from .formats.folder import FolderData, FolderSerializer
+    from .formats.hdf5 import HDF5Data, HDF5Serializer
+    from .formats.jsonl import JSONLinesData, JSONLinesSerializer
+    from .formats.lmdb import CaffeLMDB, LMDBData, LMDBDataDecoder, LMDBSerializer
+    from .formats.npy import NpyData, NpySerializer
+    from .formats.npz import NumpySerializer
+    from .formats.sharded import save_shards
+    from .formats.svmlight import SVMLightData, SVMLightSerializer
+    from .formats.tar import WebDatasetData, WebDatasetSerializer
+    from .formats.tfrecord import TFRecordData, TFRecordSerializer
+    from .formats.zarr import ZarrData
+    from .image import (
+        AugmentImageComponent,
+        AugmentImageComponents,
+        AugmentImageCoordinates,
+        ImageFromBytes,
+        ImageFromFile,
+    )
+    from .integrations.ray_data import flow_to_ray_dataset, from_ray_dataset
+    from .observe.explain import Verdict, explain
+    from .observe.stats import Stats
+    from .observe.tune import TuneResult, TuneRow, tune
+    from .observe.watch import watch
+    from .parallel.ray import RayMapData, RayRunner
+    from .remote.receiver import RemoteDataZMQ
+    from .remote.sender import send_dataflow_zmq
 
 __all__ = [
     # flows
@@ -260,10 +261,43 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Import modules that not everybody needs when they are first asked for."""
-    if name in ("dataset", "imgaug"):
-        import importlib
+_LATE = {
+    "formats.arrow": ("ArrowData", "ArrowSerializer", "ParquetData", "ParquetSerializer"),
+    "formats.folder": ("FolderData", "FolderSerializer"),
+    "formats.hdf5": ("HDF5Data", "HDF5Serializer"),
+    "formats.jsonl": ("JSONLinesData", "JSONLinesSerializer"),
+    "formats.lmdb": ("CaffeLMDB", "LMDBData", "LMDBDataDecoder", "LMDBSerializer"),
+    "formats.npy": ("NpyData", "NpySerializer"),
+    "formats.npz": ("NumpySerializer",),
+    "formats.sharded": ("save_shards",),
+    "formats.svmlight": ("SVMLightData", "SVMLightSerializer"),
+    "formats.tar": ("WebDatasetData", "WebDatasetSerializer"),
+    "formats.tfrecord": ("TFRecordData", "TFRecordSerializer"),
+    "formats.zarr": ("ZarrData",),
+    "image": (
+        "AugmentImageComponent",
+        "AugmentImageComponents",
+        "AugmentImageCoordinates",
+        "ImageFromBytes",
+        "ImageFromFile",
+    ),
+    "integrations.ray_data": ("flow_to_ray_dataset", "from_ray_dataset"),
+    "observe.explain": ("Verdict", "explain"),
+    "observe.stats": ("Stats",),
+    "observe.tune": ("TuneResult", "TuneRow", "tune"),
+    "observe.watch": ("watch",),
+    "parallel.ray": ("RayMapData", "RayRunner"),
+    "remote.receiver": ("RemoteDataZMQ",),
+    "remote.sender": ("send_dataflow_zmq",),
+}
+"""What not everybody needs, by module: it would double the time of an import."""
 
+
+def __getattr__(name: str) -> Any:
+    if name in ("dataset", "imgaug"):
         return importlib.import_module(f".{name}", __name__)
+    for module, names in _LATE.items():
+        if name in names:
+            value = globals()[name] = getattr(importlib.import_module(f".{module}", __name__), name)
+            return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
