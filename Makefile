@@ -31,7 +31,7 @@ test: $(VENV)/.base      ## the whole suite, without what needs heavy packages
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal --ignore tests/heavy
 
 test-all: test $(HEAVY)/.made  ## that too, in an environment of its own
-	$(HEAVY)/bin/python -m pytest -q tests/heavy src/headrace/integrations
+	$(HEAVY)/bin/python -m pytest -q --timeout 300 tests/heavy src/headrace/integrations
 
 chaos: $(VENV)/.base     ## kill workers and consumers at random, and count: 20 seeds, a minute each
 	$(BIN)/python tests/exact/chaos.py --seeds 20 --seconds 60

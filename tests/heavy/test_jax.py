@@ -71,7 +71,7 @@ def test_batches_are_laid_out_over_devices() -> None:
         env={"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "PYTHONPATH": ":".join(sys.path)},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=200,
     )
     assert done.stdout.splitlines() == [
         "[[0, 1], [2, 3], [4, 5], [6, 7]]",

@@ -19,7 +19,7 @@ def L(*values):
 
 def run(code: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", HEAD + textwrap.dedent(code)], capture_output=True, text=True, timeout=55
+        [sys.executable, "-c", HEAD + textwrap.dedent(code)], capture_output=True, text=True, timeout=200
     )
     assert done.returncode == 0, done.stderr
 

@@ -116,7 +116,7 @@ except RuntimeError as error:
 
 def test_workers_of_a_loader_are_refused() -> None:
     # In a process of its own: a DataLoader with workers leaves multiprocessing's start method chosen, and its helpers.
-    done = subprocess.run([sys.executable, "-c", IN_WORKERS], capture_output=True, text=True, timeout=50)
+    done = subprocess.run([sys.executable, "-c", IN_WORKERS], capture_output=True, text=True, timeout=200)
     assert "num_workers=2 would run the whole flow in each worker" in done.stdout, done.stderr
     assert "use num_workers=0" in done.stdout
 

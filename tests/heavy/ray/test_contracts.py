@@ -18,6 +18,8 @@ NOT_ON_RAY = {
     "test_workers_have_the_place_and_the_environment_of_their_parent": "that is what Ray's runtime_env is for",
     "test_the_pass_is_exact_whatever_ends_a_worker": "Ray does not say by which signal; see test_nodes",
     "test_the_fork_server_is_killed": "there is none",
+    "test_stopped_workers_can_be_closed": "they are killed, but Ray collects its dead when it likes",
+    "test_workers_that_die_while_starting_are_a_clear_error": "WorkerDied says what Ray says, which is no exit code",
     "test_leaky_workers_are_replaced_without_a_word": "57 actors take a minute to start; see test_ray_faces",
     "test_descriptors_go_with_the_workers_not_with_the_datapoints": "Ray's own connections come and go",
     "test_descriptors_stay_flat_over_thirty_flows": "the same; and sixty actors take a minute to start",
