@@ -260,6 +260,9 @@ def test_small_datapoints_leave_no_memory(process_mapper: Face) -> None:
 
 def test_descriptors_go_with_the_workers_not_with_the_datapoints(process_mapper: Face) -> None:
     with process_mapper(ints(500), 3, lambda n: np.full(5000, n), buffer_size=30) as flow:
+        list(flow)
+        while not all(worker.ready for worker in flow._runtime.pool.workers.values()):
+            list(flow)  # a worker that is still starting has yet to open its own
         it = iter(flow)
         next(it)
         process = psutil.Process()

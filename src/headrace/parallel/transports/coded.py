@@ -18,7 +18,7 @@ from ..arena import ArenaReader, ArenaWriter, create_arena
 from ..codec import Decoder, Encoded, Encoder
 from ..messages import Broken, Message
 
-__all__ = ["IDLE_MS", "ArenaFds", "Coder", "Fault"]
+__all__ = ["IDLE_MS", "ArenaFds", "CodedChannel", "Coder", "Fault"]
 
 Frames = tuple[bytes, bytes]
 
@@ -163,3 +163,33 @@ class Coder:
         self.encoder.trim()
         if os.getppid() != self._parent:
             raise EOFError("the parent is gone")
+
+
+class CodedChannel:
+    """What the worker's ends of these transports share; see `Channel`."""
+
+    def __init__(self, coder: Coder):
+        self._coder = coder
+        self.decode = coder.decode
+        self.drop = coder.drop
+        self.empty = coder.encoder.empty
+        self.add = coder.encoder.add
+        self.plain = coder.encoder.plain
+
+    @property
+    def added(self) -> int:
+        """See `Channel`."""
+        return self._coder.encoder.added
+
+    @property
+    def encode_s(self) -> float:
+        """See `Channel`."""
+        return self._coder.encoder.encode_s
+
+    @property
+    def arena_bytes(self) -> int:
+        """See `Channel`."""
+        return self._coder.encoder.arena_bytes
+
+    def leave(self) -> None:
+        """See `Channel`. A process is watched."""

@@ -14,7 +14,7 @@ from typing import Any
 from ..codec import Encoded
 from ..messages import Message
 from .base import Event
-from .coded import IDLE_MS, ArenaFds, Coder, Fault
+from .coded import IDLE_MS, ArenaFds, CodedChannel, Coder, Fault
 
 __all__ = ["PipeTransport"]
 
@@ -43,33 +43,13 @@ class PipeAddress:
         return PipeChannel(socket.socket(fileno=fds[0]), coder)
 
 
-class PipeChannel:
+class PipeChannel(CodedChannel):
     """The worker's end: plain blocking calls."""
 
     def __init__(self, end: socket.socket, coder: Coder):
+        super().__init__(coder)
         self._socket = end
         self._socket.setblocking(True)
-        self._coder = coder
-        self.decode = coder.decode
-        self.drop = coder.drop
-        self.empty = coder.encoder.empty
-        self.add = coder.encoder.add
-        self.plain = coder.encoder.plain
-
-    @property
-    def added(self) -> int:
-        """See `Channel`."""
-        return self._coder.encoder.added
-
-    @property
-    def encode_s(self) -> float:
-        """See `Channel`."""
-        return self._coder.encoder.encode_s
-
-    @property
-    def arena_bytes(self) -> int:
-        """See `Channel`."""
-        return self._coder.encoder.arena_bytes
 
     def send(self, message: Message) -> None:
         """See `Channel`."""
@@ -78,9 +58,6 @@ class PipeChannel:
                 self._socket.sendall(_LENGTHS.pack(len(header), len(data)) + header + data)
             except ConnectionError:
                 raise EOFError("the parent is gone") from None
-
-    def leave(self) -> None:
-        """See `Channel`. A process is watched."""
 
     def receive(self) -> tuple[Message, Any]:
         """See `Channel`."""

@@ -21,7 +21,7 @@ import zmq
 from ..codec import Encoded
 from ..messages import Message
 from .base import Event
-from .coded import IDLE_MS, ArenaFds, Coder, Fault
+from .coded import IDLE_MS, ArenaFds, CodedChannel, Coder, Fault
 
 __all__ = ["ZmqTransport"]
 
@@ -51,43 +51,20 @@ class ZmqAddress:
         return ZmqChannel(self._endpoint, self._identity, coder)
 
 
-class ZmqChannel:
+class ZmqChannel(CodedChannel):
     """The worker's end."""
 
     def __init__(self, endpoint: str, identity: bytes, coder: Coder):
+        super().__init__(coder)
         self._context = zmq.Context()
         self._socket = _socket(self._context, zmq.DEALER)
         self._socket.setsockopt(zmq.ROUTING_ID, identity)
         self._socket.connect(endpoint)
-        self._coder = coder
-        self.decode = coder.decode
-        self.drop = coder.drop
-        self.empty = coder.encoder.empty
-        self.add = coder.encoder.add
-        self.plain = coder.encoder.plain
-
-    @property
-    def added(self) -> int:
-        """See `Channel`."""
-        return self._coder.encoder.added
-
-    @property
-    def encode_s(self) -> float:
-        """See `Channel`."""
-        return self._coder.encoder.encode_s
-
-    @property
-    def arena_bytes(self) -> int:
-        """See `Channel`."""
-        return self._coder.encoder.arena_bytes
 
     def send(self, message: Message) -> None:
         """See `Channel`."""
         for frames in self._coder.pack_added(message):
             self._socket.send_multipart(frames)
-
-    def leave(self) -> None:
-        """See `Channel`. A process is watched."""
 
     def receive(self) -> tuple[Message, Any]:
         """See `Channel`."""
