@@ -36,7 +36,7 @@ import numpy as np
 
 from .errors import NoLengthError, NotReentrantError, StateError
 from .seeding import Place, fresh_entropy, global_seed, seeds_set, shards_itself
-from .state import Input, Node, State, decode, difference, freeze, seal, snapshot, unseal
+from .state import Input, Node, Running, State, decode, difference, freeze, seal, snapshot, unseal
 
 if TYPE_CHECKING:
     from .observe.audit import Audit
@@ -85,7 +85,7 @@ class Runtime:
         self.pool: Pool | None = None
         self.counters: Counters | None = None
         self.meter: Meter | None = None
-        self.stream: Generator[Any, None, None] | None = None
+        self.stream: Running | None = None
         self.reset_in_pid: int | None = None
         self.pid = os.getpid()
 
@@ -371,7 +371,7 @@ class DataFlow:
         """
         return None
 
-    def run(self, source: Any, state: State) -> Generator[Any, None, None]:
+    def run(self, source: Any, state: State) -> Running:
         """One pass, as a generator.
 
         Args:
@@ -410,7 +410,7 @@ class DataFlow:
         """Which share the inputs have to give, so that this flow gives ``share``."""
         return share if self.elementwise else (0, 1)
 
-    def _begin(self, node: Node | None = None) -> tuple[Generator[Any, None, None], State]:
+    def _begin(self, node: Node | None = None) -> tuple[Running, State]:
         """Begin a pass (or go on with the restored one); the flow has its place already."""
         runtime = self._runtime
         if not (self.reentrant and not self.keeps) and _is_live(runtime):
@@ -428,6 +428,7 @@ class DataFlow:
             node, runtime.restored = runtime.restored, None
         state = self._make_state(runtime, node)
         runtime.live = weakref.ref(state)
+        running: Running
         if self._reads is not None:
             running = self._replay(state, self._reads)
         else:
@@ -539,7 +540,7 @@ class RNGDataFlow(DataFlow):
             _assign_places(self)
         self._reseed(self._runtime.passes)
 
-    def _begin(self, node: Node | None = None) -> tuple[Generator[Any, None, None], State]:
+    def _begin(self, node: Node | None = None) -> tuple[Running, State]:
         running, state = super()._begin(node)
         self._reseed(state.pass_index)
         return running, state
@@ -590,7 +591,7 @@ def _post_order(flow: DataFlow, below: Callable[[DataFlow], Sequence[DataFlow]],
         yield flow
 
 
-def _start(flow: DataFlow) -> Generator[Any, None, None]:
+def _start(flow: DataFlow) -> Running:
     """Begin a pass of a flow that the user iterates: as a root, unless a running root owns it."""
     runtime = flow._runtime
     owned = _open(runtime.owner) is not None
@@ -607,7 +608,7 @@ def _start(flow: DataFlow) -> Generator[Any, None, None]:
     return running
 
 
-def _until_left(running: Generator[Any, None, None], state: State, runtime: Runtime) -> Generator[Any, None, None]:
+def _until_left(running: Running, state: State, runtime: Runtime) -> Generator[Any, None, None]:
     """The pass of a root. If the consumer leaves it early, `state_dict` goes on saying where that was."""
     try:
         for datapoint in running:  # noqa: UP028 - "yield from" would close `running` first
@@ -618,7 +619,7 @@ def _until_left(running: Generator[Any, None, None], state: State, runtime: Runt
         raise
 
 
-def _take_share(running: Generator[Any, None, None], state: State) -> Generator[Any, None, None]:
+def _take_share(running: Running, state: State) -> Generator[Any, None, None]:
     """Every n-th datapoint; all of them, if the user's code takes its share by itself."""
     index, count = state.place.share
     for datapoint in running:

@@ -604,24 +604,25 @@ def test_iterated_in_a_thread_that_has_ended_since(mapper: Face) -> None:
 
 
 def test_next_in_two_threads_at_once_raises_rather_than_corrupts(mapper: Face) -> None:
-    release = threading.Event()
+    reading, release = threading.Event(), threading.Event()
 
     def source() -> Any:
         yield 0
+        reading.set()
         release.wait(10)
-        yield 1
+        yield from range(1, 100)
 
     with mapper(hr.DataFromGenerator(source), 1, functions.same, buffer_size=2) as flow:
         it = iter(flow)
         got: list[int] = []
         thread = threading.Thread(target=lambda: got.extend(it))
         thread.start()
-        wait_until(lambda: inspect.getgeneratorstate(it) == inspect.GEN_RUNNING)
+        wait_until(reading.is_set)
         with pytest.raises(ValueError, match="already executing"):
             next(it)
         release.set()
         thread.join()
-    assert got == [0, 1]
+    assert got == list(range(100))
 
 
 # -- how far ahead

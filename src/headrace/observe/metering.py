@@ -13,6 +13,7 @@ from collections.abc import Generator
 from typing import Any
 
 from ..flow import DataFlow, _read_here
+from ..state import Running
 from .counters import Slice, Slices
 
 __all__ = ["Meter", "attach", "detach"]
@@ -37,7 +38,7 @@ class Meter:
         self.name = name
         self.slices: Slices | None = None
 
-    def measured(self, running: Generator[Any, None, None]) -> Generator[Any, None, None]:
+    def measured(self, running: Running) -> Generator[Any, None, None]:
         """The same pass, measured."""
         now = time.perf_counter
         began = now()

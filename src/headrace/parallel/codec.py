@@ -1,10 +1,12 @@
 """How datapoints travel between processes: pickle protocol 5, with large arrays beside it in the arena.
 
 * Each datapoint is pickled by itself, at once: a function may use its output buffer again, and two datapoints that hold
-  the same object arrive as two.
+  the same object arrive as two. It is unpickled when its turn comes (`Unread`): a thousand objects that wait cost
+  memory, cold caches and garbage collections; their pickles do not.
 * Data is pickled plainly. Objects that plain pickle refuses, and objects of ``__main__`` (which workers do not
   import), go by cloudpickle, which sends classes by value and gives them their identity back at home.
-* Arrays from `LARGE_BYTES` on are written straight into an arena block, in whatever layout they have.
+* Arrays from `LARGE_BYTES` on are written straight into an arena block, in whatever layout they have. The pickles of a
+  message go there as well when they are many: sockets would copy them four times.
 * Large bytes objects that are components of a datapoint (files read from disk, values of a database) go the same way.
 * Whatever the sender's array was, the receiver's is writable and its own; dtype, shape, byte order and C or Fortran
   order are kept (other layouts arrive in C order).
@@ -12,6 +14,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import copyreg
 import gc
@@ -28,7 +31,7 @@ import numpy.typing as npt
 
 from .arena import LARGE_BYTES
 
-__all__ = ["Block", "BlockReader", "BlockWriter", "Decoder", "Encoded", "Encoder", "collection_paused"]
+__all__ = ["Block", "BlockReader", "BlockWriter", "Decoder", "Encoded", "Encoder", "Unread", "collection_paused"]
 
 Block = tuple[int, int, int]
 """Number, offset and length in bytes of an arena block."""
@@ -42,12 +45,15 @@ class Encoded(NamedTuple):
     Attributes:
         data: pickles, one after the other.
         blocks: arena blocks of large arrays, in the order in which the pickles need them.
-        layout: for each pickle, how many datapoints it is a list of (0: it is one datapoint itself), and its length.
+        layout: for each pickle, how many datapoints it is a list of (0: it is one datapoint itself), its length, and
+            how many blocks it needs.
+        spilled: whether the pickles are in a block as well, the last one, and not in ``data``.
     """
 
-    data: bytes
+    data: bytes | memoryview
     blocks: list[Block]
-    layout: list[tuple[int, int]]
+    layout: list[tuple[int, int, int]]
+    spilled: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -85,6 +91,15 @@ class BlockReader(Protocol):
 _ATOMS = frozenset((int, float, complex, bool, str, bytes, type(None)))
 """What can neither change nor hold anything else."""
 
+_NUMBERS = frozenset((int, float, bool, type(None)))
+"""Of these, what pickle writes without keeping it in mind for later references."""
+
+_SPILL_BYTES = 1 << 15
+"""From so many bytes of pickles on, writing them to the arena costs less than sending them."""
+
+_KEEP_BYTES = 1 << 22
+"""A buffer that has grown larger is not kept for the next message."""
+
 
 class Encoder:
     """Turns objects into bytes and arena blocks.
@@ -92,22 +107,25 @@ class Encoder:
     Args:
         arena: where large arrays go; None: into the bytes as well.
         main_by_value: whether the receiver lacks this process's ``__main__``.
+        spills: whether many pickles go to the arena, too.
     """
 
-    def __init__(self, arena: BlockWriter | None, *, main_by_value: bool):
+    def __init__(self, arena: BlockWriter | None, *, main_by_value: bool, spills: bool = False):
         self._arena = arena
         self._main_by_value = main_by_value
+        self._spills = spills
         self._blocks: list[Block] = []
         self._placed = False
         self._prepared: dict[int, Block] = {}  # address of an array made by `empty` -> its block
         self._file = io.BytesIO()
         self._pickler: pickle.Pickler | None = None
-        self._layout: list[tuple[int, int]] = []
+        self._layout: list[tuple[int, int, int]] = []
         self.plain: list[Any] = []
         """Datapoints of simple types that were added and are not pickled yet; may be appended to."""
         self.encode_s = 0.0
         """Seconds spent on those that were pickled by themselves."""
         self._heavy = False  # whether datapoints seem to hold large bytes objects
+        self._numbers = False  # whether they seem to be numbers only
         self._table: dict[type, Callable[[Any], Any]] = {np.ndarray: self._reduce_array, _Blob: self._reduce_blob}
 
     def encode(self, datapoints: list[Any]) -> Encoded:
@@ -117,21 +135,46 @@ class Encoder:
             Exception: whatever pickling them raises; no block stays lent.
         """
         try:
-            if _ATOMS.issuperset(map(type, datapoints)) and not self._heavy:
-                self.plain += datapoints
-            else:
-                for datapoint in datapoints:
-                    self.add(datapoint)
-            encoded = self.finish()
-            if self._main_by_value and b"__main__" in encoded.data:
-                self._take_back(set(encoded.blocks))
-                for datapoint in datapoints:
-                    self._add_alone(datapoint, by_value=True)
-                encoded = self.finish()
-            return encoded
+            if not (self._numbers and self._add_numbers(datapoints)):
+                self._add_all(datapoints)
+                if self._main_by_value and b"__main__" in bytes(self._written()):
+                    self.cancel()
+                    for datapoint in datapoints:
+                        self._add_alone(datapoint, by_value=True)
+            return self.finish()
         except BaseException:
             self.cancel()
             raise
+
+    def _add_numbers(self, datapoints: list[Any]) -> bool:
+        """Pickle datapoints as one list, if they are numbers: then pickle has kept nothing but the list in mind.
+
+        To find this out afterwards takes no time; to look at the type of each takes longer than to pickle it.
+        """
+        where, placed = self._file.tell(), len(self._blocks)
+        try:
+            pickler = self._made_pickler()
+            pickler.dump(datapoints)
+            alone = len(pickler.memo.copy()) == 1 and len(self._blocks) == placed
+            pickler.clear_memo()
+        except Exception:
+            alone = False
+        self._numbers = alone
+        if alone:
+            self._layout.append((len(datapoints), self._file.tell() - where, 0))
+        else:
+            self._rewind(where, placed)
+        return alone
+
+    def _add_all(self, datapoints: list[Any]) -> None:
+        kinds = set(map(type, datapoints))
+        self._numbers = _NUMBERS.issuperset(kinds)
+        if _ATOMS.issuperset(kinds) and not self._heavy:
+            self.plain += datapoints
+        else:
+            for datapoint in datapoints:
+                self.add(datapoint)
+        self._flush()
 
     def add(self, datapoint: Any) -> None:
         """Encode one more datapoint now: what becomes of it later makes no difference; it shares nothing with others.
@@ -163,29 +206,55 @@ class Encoder:
     @property
     def added(self) -> int:
         """How many datapoints were added since the last `finish`."""
-        return sum(max(1, count) for count, _ in self._layout) + len(self.plain)
+        return _count(self._layout) + len(self.plain)
 
     def finish(self) -> Encoded:
         """All that was added since the last time."""
         self._flush()
-        count = self.added
-        data = self._file.getvalue()
-        self._file.seek(0)
-        self._file.truncate()
         layout, self._layout = self._layout, []
         blocks = self._take_blocks()
-        self._heavy = len(data) + sum(length for _, _, length in blocks) > LARGE_BYTES * max(1, count)
-        return Encoded(data, blocks, layout)
+        nbytes = self._file.tell()
+        self._heavy = nbytes + sum(length for _, _, length in blocks) > LARGE_BYTES * max(1, _count(layout))
+        with self._written() as written:
+            spilled = self._spills and nbytes >= _SPILL_BYTES and self._spill(written, blocks)
+            data = b"" if spilled else bytes(written)
+        self._clear()
+        return Encoded(data, blocks, layout, spilled)
 
     def cancel(self) -> None:
         """Forget what was added since the last `finish`."""
         self.plain.clear()
-        self._take_back(set(self.finish().blocks))
+        self._layout = []
+        self._take_back(set(self._take_blocks()))
+        self._clear()
+
+    def _written(self) -> memoryview:
+        """The pickles so far; let go of it before anything else is written."""
+        return self._file.getbuffer()[: self._file.tell()]
+
+    def _clear(self) -> None:
+        """Begin again, in the same memory: fresh memory is slow."""
+        large = self._file.tell() > _KEEP_BYTES
+        self._file.seek(0)
+        if large:
+            self._file.truncate()
+
+    def _spill(self, written: memoryview, blocks: list[Block]) -> bool:
+        """Copy the pickles into a block of their own; False if there is none to be had."""
+        place = self._arena.allocate(len(written)) if self._arena is not None else None
+        if place is None:
+            return False
+        block, offset, memory = place
+        memory[:] = np.frombuffer(written, np.uint8)
+        blocks.append((block, offset, len(written)))
+        return True
 
     def _flush(self) -> None:
         """Plain datapoints are pickled together: there is nothing in them that could be shared or changed."""
         if self.plain:
-            self._layout.append((len(self.plain), self._file.write(pickle.dumps(self.plain, 5))))
+            where = self._file.tell()
+            self._dump(self.plain)
+            self._layout.append((len(self.plain), self._file.tell() - where, 0))
             self.plain.clear()
 
     def _add_alone(self, datapoint: Any, *, by_value: bool) -> None:
@@ -209,13 +278,12 @@ class Encoder:
         except BaseException:
             self._rewind(where, placed)
             raise
-        self._layout.append((0, self._file.tell() - where))
+        self._layout.append((0, self._file.tell() - where, len(self._blocks) - placed))
         self.encode_s += time.perf_counter() - began
 
     def _rewind(self, where: int, placed: int) -> None:
         self._pickler = None  # it may be in the middle of something
         self._file.seek(where)
-        self._file.truncate()
         self._placed = False
         blocks, self._blocks = self._blocks[placed:], self._blocks[:placed]
         self._take_back(set(blocks).difference(self._prepared.values()))
@@ -249,12 +317,15 @@ class Encoder:
         self._pickler = None
 
     def _dump(self, obj: Any) -> None:
-        pickler = self._pickler
-        if pickler is None:
-            pickler = self._pickler = pickle.Pickler(self._file, protocol=5, buffer_callback=self._keep_in_band)
-            pickler.dispatch_table = self._table
+        pickler = self._pickler or self._made_pickler()
         pickler.dump(obj)
         pickler.clear_memo()
+
+    def _made_pickler(self) -> pickle.Pickler:
+        if self._pickler is None:
+            self._pickler = pickle.Pickler(self._file, protocol=5, buffer_callback=self._keep_in_band)
+            self._pickler.dispatch_table = self._table
+        return self._pickler
 
     def _keep_in_band(self, buffer: pickle.PickleBuffer) -> bool:
         """Pickle asks for each buffer. Those of `_reduce_array` lie in the arena already."""
@@ -318,6 +389,55 @@ class Encoder:
             self._arena.take_back(block)
 
 
+class Unread:
+    """The datapoints of a message, each of which is unpickled when its turn comes.
+
+    An iterator that goes on after an error: then one datapoint could not be unpickled. It holds the blocks of those
+    that are still to come, and gives them back when it dies.
+
+    Args:
+        data: the pickles.
+        layout: see `Encoded`.
+        blocks: the memory of the arena blocks.
+
+    Attributes:
+        decode_s: seconds spent on unpickling.
+    """
+
+    def __init__(self, data: memoryview, layout: list[tuple[int, int, int]], blocks: list[Array]):
+        self.decode_s = 0.0
+        self._data = data
+        self._parts = iter(layout)
+        self._count = _count(layout)
+        self._blocks = collections.deque(blocks)
+        self._at = 0
+        self._plain: Iterator[Any] = iter(())
+
+    def __len__(self) -> int:
+        """How many there were at the beginning."""
+        return self._count
+
+    def __iter__(self) -> Unread:
+        return self
+
+    def __next__(self) -> Any:
+        for datapoint in self._plain:
+            return datapoint
+        count, length, needed = next(self._parts)
+        began = time.perf_counter()
+        here, self._at = self._at, self._at + length
+        try:
+            buffers = [self._blocks.popleft() for _ in range(needed)] if needed else None
+            datapoint = pickle.loads(self._data[here : here + length], buffers=buffers)
+        except StopIteration as error:
+            raise RuntimeError("unpickling raised StopIteration") from error
+        self.decode_s += time.perf_counter() - began
+        if count:
+            self._plain = iter(datapoint)
+            return next(self._plain)
+        return datapoint
+
+
 class Decoder:
     """Turns bytes and arena blocks into objects.
 
@@ -328,30 +448,34 @@ class Decoder:
     def __init__(self, arena: BlockReader | None):
         self._arena = arena
 
-    def decode(self, encoded: Encoded) -> list[Any]:
-        """The datapoints. Their arrays on blocks hold them until they die; after an error nothing is held."""
+    def open(self, encoded: Encoded) -> Unread | list[Any]:
+        """The datapoints: a list of plain ones, or else to be unpickled one by one.
+
+        Their arrays on blocks hold them until they die.
+        """
         arena = self._arena
-        buffers = [arena.take(*block) for block in encoded.blocks] if arena is not None else []
+        blocks = [arena.take(*block) for block in encoded.blocks] if arena is not None else []
+        data = memoryview(blocks.pop() if encoded.spilled else encoded.data)  # type: ignore[arg-type]
+        if len(encoded.layout) == 1 and encoded.layout[0][0]:
+            plain: list[Any] = pickle.loads(data)
+            return plain
+        return Unread(data, encoded.layout, blocks)
+
+    def decode(self, encoded: Encoded) -> list[Any]:
+        """The datapoints, all at once. After an error nothing is held."""
         with collection_paused():
-            memories = iter(buffers)  # each pickle takes its own from it
-            del buffers
-            view = memoryview(encoded.data)
-            datapoints: list[Any] = []
-            start = 0
-            for count, length in encoded.layout:
-                datapoint = pickle.loads(view[start : start + length], buffers=memories)
-                if count:
-                    datapoints += datapoint
-                else:
-                    datapoints.append(datapoint)
-                start += length
-            return datapoints
+            return list(self.open(encoded))
 
     def drop(self, blocks: list[Block]) -> None:
         """Return the blocks of a message that nobody will decode."""
         for block, _, _ in blocks:
             assert self._arena is not None
             self._arena.drop(block)
+
+
+def _count(layout: list[tuple[int, int, int]]) -> int:
+    """How many datapoints there are in a message."""
+    return sum(max(1, count) for count, _, _ in layout)
 
 
 def _order(array: Array) -> Literal["C", "F"]:

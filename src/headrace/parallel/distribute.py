@@ -14,7 +14,7 @@ from ..observe.audit import AuditedPass
 from ..stacking import stack_datapoints
 from ..state import Cursor, Input, Node, State
 from .engine import Conversation, logger, span
-from .ledger import Ledger, Task
+from .ledger import Ledger, Task, Values
 from .messages import Done
 from .pace import Pace
 from .pickling import explain
@@ -236,7 +236,7 @@ class MapConversation(Conversation):
 
     # -- taking back
 
-    def _take(self, worker: Worker, task: Task, done: Done, values: list[Any], nbytes: int) -> None:
+    def _take(self, worker: Worker, task: Task, done: Done, values: Values, nbytes: int) -> None:
         whole = any(failure.offset is None for failure in done.failures)
         if whole and task.count > 1:
             self._ledger.put_back(task, 1)  # to find out which datapoint it is
@@ -304,27 +304,34 @@ class MapConversation(Conversation):
 
     # -- delivering
 
-    def _deliver(self, task: Task) -> Iterator[Any]:
-        assert task.values is not None
-        if not task.failures and not task.discards:
+    def _deliver(self, task: Task) -> Cursor | Iterator[Any]:
+        if isinstance(task.values, list) and not task.failures and not task.discards:
             cursor = Cursor(task.values)
             each = math.ceil(task.count / len(task.values))  # 1, or the size of a batch
             self._ledger.taken = lambda: min(cursor.position * each, task.count)
-            return cursor.iterator
-        return (value for value, _ in self._survivors(task))
+            return cursor
+        return self._survivors(task)
 
-    def _survivors(self, task: Task) -> Iterator[tuple[Any, Task]]:
-        """The values of a row with failures or discards, each with the row of its own datapoint."""
+    def _survivors(self, task: Task) -> Iterator[Any]:
+        """The values of a row one by one, without those that failed or are discarded."""
         assert task.values is not None
         failures = {failure.offset: failure for failure in task.failures}
-        for offset, value in enumerate(task.values):
-            self._ledger.taken = lambda taken=offset + 1: taken  # type: ignore[misc]
+        values = iter(task.values)
+        taken = 0
+        self._ledger.taken = lambda: taken
+        for offset in range(len(task.values)):
+            taken = offset + 1
+            try:
+                value = next(values)
+            except Exception as error:
+                value = self._on_error.handle(self._unreadable(error, task, offset), task.first + offset)
             if offset in failures:
                 number = task.first + offset
                 where = f"{task.worker}, datapoint {number} of pass {task.pass_index}"
                 value = self._on_error.handle(self._rebuilt(failures[offset], where), number)
             if value is not None:
-                yield value, task.rest(offset).split(1)[0]
+                yield value
+            del value  # its memory may serve for the next one
 
 
 class BatchConversation(MapConversation):
@@ -345,12 +352,17 @@ class BatchConversation(MapConversation):
         if self._intake.held and self._remainder:
             yield self._fill_batch()
 
-    def _deliver(self, task: Task) -> Iterator[Any]:
+    def _open(self, worker: Worker, body: Any) -> list[Any]:
+        # All at once: of a batch that cannot be unpickled, each datapoint is tried by itself.
+        return list(super()._open(worker, body))
+
+    def _deliver(self, task: Task) -> Cursor | Iterator[Any]:
         return self._filled_up(task) if task.loose or task.failures else super()._deliver(task)
 
     def _filled_up(self, task: Task) -> Iterator[Any]:
-        for survivor in self._survivors(task):
-            self._intake.held.append(survivor)
+        for value in self._survivors(task):
+            own = task.rest(self._ledger.taken() - 1).split(1)[0]
+            self._intake.held.append((value, own))
             if len(self._intake.held) == self._batch_size:
                 yield self._fill_batch()
 

@@ -31,14 +31,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
 from ..errors import DataFlowTerminated, RemoteTraceback, WorkerDied, WorkerError
 from ..flow import DataFlow
 from ..observe.counters import Slice
-from ..state import State, freeze
-from .ledger import Ledger, Task
+from ..state import Cursor, Rows, State, freeze
+from .codec import Unread
+from .ledger import Ledger, Task, Values
 from .messages import Begin, Broken, Done, Failure, Ready
 from .pace import Pace
 from .pool import Pool, Worker
@@ -80,12 +81,15 @@ class Conversation:
         self._failed_starts = 0
         self._pinged_at = self._looked_at = time.monotonic()
 
-    def run(self, keep: DataFlow | None = None) -> Generator[Any, None, None]:
+    def run(self, keep: DataFlow | None = None) -> Rows:
         """Deliver until the end of the stream.
 
         Args:
             keep: what must live as long as the pass: the flow, whose end is the end of its workers.
         """
+        return Rows.of(self._rows(keep))
+
+    def _rows(self, keep: DataFlow | None) -> Generator[Iterable[Any], None, None]:
         try:
             self._pool.check_process()
             for worker in self._pool.workers.values():
@@ -99,8 +103,13 @@ class Conversation:
                 task = self._ledger.next_ready()
                 if task is not None:
                     began = time.perf_counter()
-                    # Most rows are delivered by a list's own iterator: one generator between it and the consumer.
-                    yield from self._deliver(task)
+                    values = self._deliver(task)
+                    if isinstance(values, Cursor):
+                        yield values.iterator
+                    else:
+                        for value in values:
+                            yield (value,)
+                            del value  # its memory may serve for the next one
                     self._pool.check_process()
                     away_s = time.perf_counter() - began
                     self._pace.was_away(away_s)
@@ -113,7 +122,7 @@ class Conversation:
                     self._wait()
                 else:
                     break
-            yield from self._last()
+            yield from ((value,) for value in self._last())
         except GeneratorExit:
             if keep is not None:
                 freeze(self._state)
@@ -144,20 +153,23 @@ class Conversation:
         """Whether the stream has ended, given that nothing is ready."""
         raise NotImplementedError("mapping and replicating differ here")
 
-    def _deliver(self, task: Task) -> Iterator[Any]:
-        """The values of a row."""
+    def _deliver(self, task: Task) -> Cursor | Iterator[Any]:
+        """The values of a row. Those that are all there and well are read by a list's own iterator."""
         raise NotImplementedError("mapping and replicating differ here")
 
     def _delivered(self, task: Task) -> None:
         """The consumer has been given all of a row."""
         self._counters.delivered += _datapoints(task, task.values or [])
+        if isinstance(task.values, Unread):
+            self._counters.decode_s += task.values.decode_s
+            self._counters.away_s -= task.values.decode_s
         self._ledger.close(task)
 
     def _last(self) -> Iterator[Any]:
         """What is delivered after the last row."""
         return iter(())
 
-    def _take(self, worker: Worker, task: Task, done: Done, values: list[Any], nbytes: int) -> None:
+    def _take(self, worker: Worker, task: Task, done: Done, values: Values, nbytes: int) -> None:
         """Results have come in."""
         raise NotImplementedError("mapping and replicating differ here")
 
@@ -229,7 +241,7 @@ class Conversation:
             return
         began = time.perf_counter()
         try:
-            values = self._pool.decode(worker, event.body) or []
+            values = self._open(worker, event.body)
         except Exception as error:
             note = f"while unpickling the results of datapoint {task.first} from {worker.name}"
             done, values = done._replace(failures=(pack(error, note=note),)), []
@@ -246,6 +258,10 @@ class Conversation:
         if values:
             self._pace.worked(task.count, done.busy_s, nbytes)
         self._take(worker, task, done, values, nbytes)
+
+    def _open(self, worker: Worker, body: Any) -> Values:
+        """The results of a task, to be read in their turn."""
+        return self._pool.open(worker, body)
 
     def _bury(self, worker: Worker) -> None:
         """A worker is dead: start another one in its place, and say so, unless it was told to leave."""
@@ -320,11 +336,18 @@ class Conversation:
         error.add_note(f"headrace: raised in {self._name}, {where}")
         return error
 
+    def _unreadable(self, error: Exception, task: Task, offset: int) -> Exception:
+        """A result that cannot be unpickled here."""
+        self._counters.failed += 1
+        number = f"datapoint {task.first + offset}" if task.items is not None else f"copy {task.pass_index}"
+        error.add_note(f"headrace: raised in {self._name}, while unpickling the results of {number} from {task.worker}")
+        return error
+
     def _begin(self, worker: Worker, **copy: Any) -> Begin:
         return Begin(self._ledger.stream, self._state.place, self._state.pass_index, worker.number, **copy)
 
 
-def _datapoints(task: Task, values: list[Any]) -> int:
+def _datapoints(task: Task, values: Values) -> int:
     """How many there were in a row. A runner's row says how many were asked for; a batch is several."""
     return len(values) if task.items is None else task.count
 

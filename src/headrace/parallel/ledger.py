@@ -18,9 +18,13 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from .codec import Unread
 from .messages import Failure
 
-__all__ = ["Ledger", "Task"]
+__all__ = ["Ledger", "Task", "Values"]
+
+
+Values = list[Any] | Unread
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -37,7 +41,7 @@ class Task:
         attempts: how many workers have died on it, for certain.
         alone: a worker that had it has died: the next one gets nothing beside it, so that one knows whose fault it is.
         worker: who works, or has worked, on it, for people.
-        values: the results, once there: one for each datapoint, or one for each batch of them.
+        values: the results, once there: one for each datapoint, or one for each batch of them; perhaps still pickled.
         failures: datapoints that failed.
         discards: how many values are None because the function said so.
         loose: see `Done`.
@@ -55,7 +59,7 @@ class Task:
     attempts: int = 0
     alone: bool = False
     worker: str = ""
-    values: list[Any] | None = None
+    values: Values | None = None
     failures: tuple[Failure, ...] = ()
     discards: int = 0
     loose: bool = False
@@ -134,7 +138,7 @@ class Ledger:
         del self._rows[task.index]
         self.in_flight -= task.count
 
-    def complete(self, task: Task, values: list[Any], failures: tuple[Failure, ...] = (), nbytes: int = 0) -> None:
+    def complete(self, task: Task, values: Values, failures: tuple[Failure, ...] = (), nbytes: int = 0) -> None:
         """The results of a row have come."""
         task.values, task.failures, task.nbytes = values, failures, nbytes
         self.done_items += task.count
@@ -169,9 +173,12 @@ class Ledger:
 
     def forget_values(self) -> None:
         """The pass was left: of what is here, only what it was made from counts from now on."""
+        taken = self.taken()
+        self.taken = lambda: taken
         for row in self._rows.values():
-            if row is not self.delivering:
-                row.values = None
+            if isinstance(row.values, list):
+                row.values.clear()  # which ends the iterator that is out, if this is the row being delivered
+            row.values = None
 
     def undelivered(self) -> list[Task]:
         """All that the consumer has not been given, in the order of the datapoints."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any, Literal
 
 from .._checks import check_count, known_length
@@ -11,7 +11,7 @@ from ..flow import as_flow
 from ..mapping import MapFunction
 from ..observe.machine import available_cores
 from ..seeding import check_seed
-from ..state import State
+from ..state import Running, State
 from .autosize import AutoSize
 from .distribute import BatchConversation, MapConversation
 from .faces import Default, ParallelFlow, check_choice, check_seconds, check_start_method, process_pool, thread_pool
@@ -91,7 +91,7 @@ class _Mapper(ParallelFlow):
         errors: Errors = self.__dict__.setdefault("_errors", Errors())
         return errors
 
-    def run(self, source: Any, state: State) -> Generator[Any, None, None]:
+    def run(self, source: Any, state: State) -> Running:
         """One pass; see `DataFlow.run`."""
         conversation = MapConversation(
             self._pool(), self._pace(), type(self).__name__, state, source, **self._how(state)
@@ -380,7 +380,7 @@ class MultiProcessMapAndBatchDataZMQ(_Mapper):
         program = MapAndBatchProgram(self._function, self.batch_size, in_process=True)
         return process_pool(program, self._workers, self.start_method)
 
-    def run(self, source: Any, state: State) -> Generator[Any, None, None]:
+    def run(self, source: Any, state: State) -> Running:
         """One pass; see `DataFlow.run`."""
         conversation = BatchConversation(
             self._pool(),

@@ -21,6 +21,7 @@ from typing import Any
 
 from ..observe.counters import Counters
 from .autosize import AutoSize
+from .codec import Unread
 from .executors.base import Executor, Handle
 from .ledger import Task
 from .messages import Message, Ping, Ready, Stop, Work
@@ -154,9 +155,9 @@ class Pool:
         for message, body in outbox:
             self._transport.send(worker.number, message, body)
 
-    def decode(self, worker: Worker, body: Any) -> Any:
-        """See `Transport.decode`."""
-        return self._transport.decode(worker.number, body)
+    def open(self, worker: Worker, body: Any) -> Unread | list[Any]:
+        """See `Transport.open`."""
+        return self._transport.open(worker.number, body)
 
     def drop(self, worker: Worker, body: Any) -> None:
         """See `Transport.drop`."""

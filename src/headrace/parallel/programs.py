@@ -94,16 +94,20 @@ def collect(results: Iterator[Any], outcome: Outcome, sink: Sink, *, may_exit: b
     """
     from .worker import pack
 
-    append, add = sink.plain.append, sink.add
+    plain, add = sink.plain, sink.add
     while True:
         try:
-            for value in results:
-                if type(value) in _SIMPLE:
-                    append(value)
-                elif value is None:
-                    outcome.nones += 1
-                    append(None)
-                else:
+            # Runs of one type, found by C code. A group is read to its end before the next result is asked for, so
+            # each is taken before the function goes on and perhaps changes it.
+            for kind, group in itertools.groupby(results, type):
+                if kind in _SIMPLE:
+                    plain.extend(group)  # if the function raises, those before are there
+                    continue
+                for value in group:
+                    if value is None:
+                        outcome.nones += 1
+                        plain.append(None)
+                        continue
                     try:
                         add(value)
                     except Exception as error:
@@ -112,13 +116,13 @@ def collect(results: Iterator[Any], outcome: Outcome, sink: Sink, *, may_exit: b
                         )
                         culprit.__cause__ = error
                         outcome.failures.append(pack(culprit, sink.added))
-                        append(None)
+                        plain.append(None)
             return
         except BaseException as error:
             if may_exit and isinstance(error, SystemExit):
                 raise
             outcome.failures.append(pack(error, sink.added))
-            append(None)
+            plain.append(None)
 
 
 def _raising(error: Exception) -> Iterator[Any]:

@@ -8,8 +8,9 @@ from typing import Any
 
 from ..errors import AuditError, WorkerDied
 from ..state import Cursor, Node, State
+from .codec import Unread
 from .engine import Conversation
-from .ledger import Task
+from .ledger import Ledger, Task, Values
 from .messages import Done
 from .pace import Pace
 from .pool import Pool, Worker
@@ -76,7 +77,7 @@ class Copies:
 
     def __init__(self, count: int, *, shard: bool, pass_index: int, saved: Node | None):
         self.pass_index = pass_index if saved is None else saved["pass"]
-        self._delivering: tuple[Copy, Cursor] | None = None
+        self._delivering: tuple[Copy, Ledger] | None = None
         self._total = 0
         self._all = [Copy(i, s) for i, s in enumerate(saved["copies"] if saved is not None else [None] * count)]
         if not shard:  # shares are fixed until the pass is over; other copies may come and go
@@ -103,29 +104,29 @@ class Copies:
         """The copy with this number."""
         return self._all[index]
 
-    def deliver(self, row: Task, cursor: Cursor) -> None:
-        """The consumer is being given a row."""
-        self._delivering = (self._all[row.pass_index], cursor)
+    def deliver(self, row: Task, ledger: Ledger) -> None:
+        """The consumer is being given a row; the ledger knows how much of it."""
+        self._delivering = (self._all[row.pass_index], ledger)
 
     def delivered(self, row: Task) -> None:
         """The consumer has been given all of it."""
         assert self._delivering is not None
-        copy, cursor = self._delivering
+        copy, ledger = self._delivering
         self._delivering = None
-        self._total += cursor.position
+        self._total += ledger.taken()
         copy.delivered.advance(row)
 
     @property
     def total(self) -> int:
         """How many datapoints the consumer has been given."""
-        return self._total + (self._delivering[1].position if self._delivering is not None else 0)
+        return self._total + (self._delivering[1].taken() if self._delivering is not None else 0)
 
     def snapshot(self) -> Node:
         """What is saved: where each copy stands, as the consumer has seen it."""
         copies = [[c.delivered.resume, c.delivered.skip, c.delivered.ended] for c in self._all]
         if self._delivering is not None:
-            copy, cursor = self._delivering
-            copies[copy.index][1] += cursor.position
+            copy, ledger = self._delivering
+            copies[copy.index][1] += ledger.taken()
         return {"pass": self.pass_index, "copies": copies}
 
 
@@ -168,7 +169,7 @@ class CopyConversation(Conversation):
     def _over(self) -> bool:
         return self._copies.all_ended
 
-    def _take(self, worker: Worker, task: Task, done: Done, values: list[Any], nbytes: int) -> None:
+    def _take(self, worker: Worker, task: Task, done: Done, values: Values, nbytes: int) -> None:
         copy = self._copies.at(task.pass_index)
         task.state, task.ended = done.state, done.ended
         copy.deaths = 0
@@ -221,12 +222,27 @@ class CopyConversation(Conversation):
                 f"{self._name}: copy {copy.index} has ended {copy.deaths} workers in a row; the last: {cause}"
             )
 
-    def _deliver(self, task: Task) -> Iterator[Any]:
+    def _deliver(self, task: Task) -> Cursor | Iterator[Any]:
         assert task.values is not None
-        failure = task.failures[0] if task.failures else None
-        cursor = Cursor(task.values if failure is None else task.values[: failure.offset])
-        self._copies.deliver(task, cursor)
-        return cursor.iterator
+        self._copies.deliver(task, self._ledger)
+        stop = task.failures[0].offset if task.failures else len(task.values)
+        if isinstance(task.values, Unread):
+            return self._one_by_one(task, task.values, stop)
+        cursor = Cursor(task.values if not task.failures else task.values[:stop])
+        self._ledger.taken = lambda: cursor.position
+        return cursor
+
+    def _one_by_one(self, task: Task, values: Unread, stop: int | None) -> Iterator[Any]:
+        taken = 0
+        self._ledger.taken = lambda: taken
+        for offset in range(stop or 0):
+            taken = offset + 1
+            try:
+                value = next(values)
+            except Exception as error:
+                raise self._unreadable(error, task, offset) from error.__cause__
+            yield value
+            del value  # its memory may serve for the next one
 
     def _delivered(self, task: Task) -> None:
         self._copies.delivered(task)

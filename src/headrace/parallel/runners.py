@@ -10,7 +10,7 @@ from .._checks import check_count, known_length
 from .._deprecation import renamed
 from ..flow import DataFlow, _is_live, as_flow
 from ..seeding import check_seed
-from ..state import Node, State
+from ..state import Node, Running, State
 from .faces import Default, ParallelFlow, check_choice, check_start_method, process_pool, thread_pool
 from .pace import Pace
 from .pool import Pool
@@ -90,13 +90,13 @@ class _Runner(ParallelFlow):
         else:
             runtime.stream = stream
 
-    def _begin(self, node: Node | None = None) -> tuple[Generator[Any, None, None], State]:
+    def _begin(self, node: Node | None = None) -> tuple[Running, State]:
         runtime = self._runtime
         if runtime.stream is None and not _is_live(runtime) and isinstance(runtime.kept.get("copies"), Copies):
             del runtime.kept["copies"]  # of a pass that was left
         return super()._begin(node)
 
-    def _open_stream(self, state: State) -> Generator[Any, None, None]:
+    def _open_stream(self, state: State) -> Running:
         saved = state.kept.get("copies")
         copies = Copies(self._copies, shard=self.shard, pass_index=state.pass_index, saved=saved)
         state.kept["copies"] = copies

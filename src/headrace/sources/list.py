@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -12,7 +12,7 @@ from ..errors import StateError
 from ..flow import DataFlow
 from ..seeding import Place
 from ..shared_list import SharedList, travelling
-from ..state import Cursor, State
+from ..state import Cursor, Rows, Running, State
 
 __all__ = ["DataFromList"]
 
@@ -58,19 +58,28 @@ class DataFromList(DataFlow):
         """None: flows in the list are datapoints."""
         return ()
 
-    def run(self, source: None, state: State) -> Generator[Any, None, None]:
+    def run(self, source: None, state: State) -> Running:
         """One pass; see `DataFlow.run`."""
+        return Rows.of(self._rows(state))
+
+    def _rows(self, state: State) -> Generator[Iterable[Any], None, None]:
         position = state.get("position", 0)
-        if not self.shuffle and type(self.lst) in (list, tuple, range):
+        trusted = type(self.lst) in (list, tuple, range)  # to give its elements without raising
+        if not self.shuffle and trusted:
             cursor = state["position"] = Cursor(cast(Any, self.lst), position)
-            yield from cursor.iterator
+            yield cursor.iterator
             return
         order = self._order(state.place, state.pass_index)
         if position > len(order):
             raise StateError(f"{position} elements had been read when the state was saved, of {len(order)} now")
         for base in range(position, len(order), _SOME):  # as Python ints, a long order would be larger than the list
             cursor = state["position"] = Cursor(order[base : base + _SOME].tolist(), base=base)
-            yield from map(self.lst.__getitem__, cursor.iterator)
+            elements = map(self.lst.__getitem__, cursor.iterator)
+            if trusted:
+                yield elements
+            else:
+                for element in elements:
+                    yield (element,)
 
     def reader(self, pass_index: int) -> Callable[[int], Any] | None:
         """See `DataFlow.reader`."""

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from ..codec import Unread
 from ..messages import Message
 
 __all__ = ["Address", "Channel", "Event", "Transport"]
@@ -23,7 +24,7 @@ class Event(NamedTuple):
     Attributes:
         worker: its number.
         message: what it said; None: it is dead, and this is the last event of this worker.
-        body: the message's datapoints, not yet decoded; give it to `Transport.decode` or `Transport.drop`.
+        body: the message's datapoints, not yet decoded; give it to `Transport.open` or `Transport.drop`.
     """
 
     worker: int
@@ -113,8 +114,8 @@ class Transport(Protocol):
             timeout_s: how long to wait at most; None: until something happens; 0: not at all.
         """
 
-    def decode(self, worker: int, body: Any) -> Any:
-        """The datapoints of a body. Raises what unpickling raises."""
+    def open(self, worker: int, body: Any) -> Unread | list[Any]:
+        """The datapoints of a body, to be read in their turn; also after the worker was removed."""
 
     def drop(self, worker: int, body: Any) -> None:
         """Forget a body that will not be decoded."""

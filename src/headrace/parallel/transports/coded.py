@@ -1,8 +1,9 @@
-"""What the transports between processes share: messages are two frames, large arrays travel through two arenas.
+"""What the transports between processes share: a message is one frame, all that is large travels through two arenas.
 
-``frames = [number, checksum, pickled (message, blocks)], [encoded body]``. The checksum covers both frames, not what
-lies in the arenas, which never leaves memory. Each worker has one arena for its results, and one for its
-tasks. Both are made by the parent before the worker starts, so they outlive the worker in either direction.
+``frame = number, checksum, length of the first pickle; pickled (kind, message, blocks); encoded body``. The checksum
+covers the frame, not what lies in the arenas, which never leaves memory. Each worker has one arena for its results,
+and one for its tasks. Both are made by the parent before the worker starts, so they outlive the worker in either
+direction.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ import zlib
 from typing import Any, NamedTuple
 
 from ..arena import ArenaReader, ArenaWriter, create_arena
-from ..codec import Decoder, Encoded, Encoder
-from ..messages import Broken, Message
+from ..codec import Decoder, Encoded, Encoder, Unread
+from ..messages import KINDS, Broken, Message
 
 __all__ = ["IDLE_MS", "ArenaFds", "CodedChannel", "Coder", "Fault"]
 
-Frames = tuple[bytes, bytes]
+_CHECK = struct.Struct("<QI")
+_HEAD = struct.Struct("<QII")
 
-_HEAD = struct.Struct("<QI")
+_NUMBER = {kind: number for number, kind in enumerate(KINDS)}
 
 IDLE_MS = 1000
 """How long a worker waits before it calls itself idle."""
@@ -59,7 +61,7 @@ class Fault:
     def __init__(self, kind: str, number: int):
         self._kind = kind
         self._left = number
-        self._late: list[Frames] = []
+        self._late: list[bytes] = []
 
     @classmethod
     def of_environment(cls, side: str, worker: int) -> Fault | None:
@@ -72,17 +74,16 @@ class Fault:
             raise ValueError(f"HEADRACE_FAULT must be like 'worker:drop:5', got {text!r}")
         return cls(match[2], int(match[3])) if match[1] == side and worker == 0 else None
 
-    def apply(self, frames: Frames) -> list[Frames]:
+    def apply(self, frame: bytes) -> list[bytes]:
         """What is sent instead."""
         late, self._late = self._late, []
         self._left -= 1
         if self._left != -1:
-            return [frames, *late]
+            return [frame, *late]
         if self._kind == "delay":
-            self._late = [frames]
-        header, data = frames
-        damaged = (header, data[:-1] + bytes([data[-1] ^ 1])) if data else (header[:-1] + bytes([header[-1] ^ 1]), data)
-        return {"drop": [], "duplicate": [frames, frames], "corrupt": [damaged], "delay": []}[self._kind]
+            self._late = [frame]
+        damaged = frame[:-1] + bytes([frame[-1] ^ 1])
+        return {"drop": [], "duplicate": [frame, frame], "corrupt": [damaged], "delay": []}[self._kind]
 
 
 class Coder:
@@ -96,48 +97,55 @@ class Coder:
     """
 
     def __init__(self, outgoing: int, incoming: int, *, main_by_value: bool, fault: Fault | None = None):
-        self.encoder = Encoder(ArenaWriter(outgoing), main_by_value=main_by_value)
+        self.encoder = Encoder(ArenaWriter(outgoing), main_by_value=main_by_value, spills=True)
         self._decoder = Decoder(ArenaReader(incoming))
         self._parent = os.getppid()
         self._sent = 0
         self._received = 0
         self._fault = fault
 
-    def pack(self, message: Message, body: Any) -> list[Frames]:
-        """What is to be sent: the two frames; under fault injection perhaps none, or more.
+    def pack(self, message: Message, body: Any) -> list[bytes]:
+        """The frame to be sent; under fault injection perhaps none, or more.
 
         Raises what pickling the body raises.
         """
         return self._pack(message, self.encoder.encode(body) if body is not None else None)
 
-    def pack_added(self, message: Message) -> list[Frames]:
+    def pack_added(self, message: Message) -> list[bytes]:
         """The same for a body of what was added to the encoder."""
         return self._pack(message, self.encoder.finish() if self.encoder.added else None)
 
-    def _pack(self, message: Message, encoded: Encoded | None) -> list[Frames]:
+    def _pack(self, message: Message, encoded: Encoded | None) -> list[bytes]:
         data, *rest = encoded if encoded is not None else (b"",)
-        text = pickle.dumps((message, rest), 5)
-        header = _HEAD.pack(self._sent, zlib.crc32(data, zlib.crc32(text))) + text
+        text = pickle.dumps((_NUMBER[type(message)], tuple(message), rest), 5)
+        length = len(text).to_bytes(4, "little")
+        head = _CHECK.pack(self._sent, zlib.crc32(data, zlib.crc32(text, zlib.crc32(length))))
         self._sent += 1
-        return [(header, data)] if self._fault is None else self._fault.apply((header, data))
+        frame = b"".join((head, length, text, data))
+        return [frame] if self._fault is None else self._fault.apply(frame)
 
     def not_sent(self) -> None:
         """The last message has not left: nobody listens yet, or nobody does any more."""
         self._sent -= 1
 
-    def unpack(self, header: bytes, data: bytes) -> tuple[Message, Encoded | None] | None:
+    def unpack(self, frame: bytes) -> tuple[Message, Encoded | None] | None:
         """The message, and its body still in bytes; None for a message that came before."""
-        number, checksum = _HEAD.unpack_from(header)
-        text = header[_HEAD.size :]
-        if zlib.crc32(data, zlib.crc32(text)) != checksum:
+        number, checksum, length = _HEAD.unpack_from(frame)
+        view = memoryview(frame)
+        if zlib.crc32(view[_CHECK.size :]) != checksum:
             return Broken(f"message {self._received} was damaged on its way"), None
         if number < self._received:
             return None
         if number > self._received:
             return Broken(f"message {self._received} was lost on its way"), None
         self._received += 1
-        message, rest = pickle.loads(text)
-        return message, Encoded(data, *rest) if rest else None
+        kind, fields, rest = pickle.loads(view[_HEAD.size :])
+        data = view[_HEAD.size + length :]
+        return KINDS[kind](*fields), Encoded(data, *rest) if rest else None
+
+    def open(self, body: Encoded | None) -> Unread | list[Any]:
+        """The datapoints, to be read in their turn."""
+        return [] if body is None else self._decoder.open(body)
 
     def decode(self, body: Encoded | None) -> Any:
         """The datapoints. Raises what unpickling raises."""

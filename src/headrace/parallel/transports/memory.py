@@ -98,9 +98,9 @@ class MemoryTransport:
             pass
         return [event for event in events if event.worker in self._channels]
 
-    def decode(self, worker: int, body: Any) -> Any:
+    def open(self, worker: int, body: list[Any] | None) -> list[Any]:
         """See `Transport`."""
-        return body
+        return body or []
 
     def drop(self, worker: int, body: Any) -> None:
         """See `Transport`."""

@@ -1,6 +1,6 @@
 """Messages between processes over a pair of connected sockets for each worker, as ``multiprocessing``'s pipes are.
 
-Frames: two 8-byte lengths, then header and body. The parent never blocks on sending: what a full socket does not take
+Each frame goes behind its length. The parent never blocks on sending: what a full socket does not take
 waits in a buffer until `receive`. So the two ends cannot wait for each other, however large the messages are.
 """
 
@@ -11,14 +11,14 @@ import socket
 import struct
 from typing import Any
 
-from ..codec import Encoded
+from ..codec import Encoded, Unread
 from ..messages import Message
 from .base import Event
 from .coded import IDLE_MS, ArenaFds, CodedChannel, Coder, Fault
 
 __all__ = ["PipeTransport"]
 
-_LENGTHS = struct.Struct("<QQ")
+_LENGTH = struct.Struct("<Q")
 _READ_BYTES = 1 << 20
 
 
@@ -53,9 +53,9 @@ class PipeChannel(CodedChannel):
 
     def send(self, message: Message) -> None:
         """See `Channel`."""
-        for header, data in self._coder.pack_added(message):
+        for frame in self._coder.pack_added(message):
             try:
-                self._socket.sendall(_LENGTHS.pack(len(header), len(data)) + header + data)
+                self._socket.sendall(_LENGTH.pack(len(frame)) + frame)
             except ConnectionError:
                 raise EOFError("the parent is gone") from None
 
@@ -66,8 +66,8 @@ class PipeChannel(CodedChannel):
         while True:
             while not poll.poll(IDLE_MS):
                 self._coder.idle()
-            header_size, data_size = _LENGTHS.unpack(self._read(_LENGTHS.size))
-            message = self._coder.unpack(self._read(header_size), self._read(data_size))
+            (size,) = _LENGTH.unpack(self._read(_LENGTH.size))
+            message = self._coder.unpack(self._read(size))
             if message is not None:
                 return message
 
@@ -116,16 +116,15 @@ class _Line:
         """The messages that are complete."""
         messages = []
         position = 0
-        while len(self.incoming) >= position + _LENGTHS.size:
-            header_size, data_size = _LENGTHS.unpack_from(self.incoming, position)
-            middle = position + _LENGTHS.size + header_size
-            if len(self.incoming) < middle + data_size:
+        while len(self.incoming) >= position + _LENGTH.size:
+            (size,) = _LENGTH.unpack_from(self.incoming, position)
+            begin = position + _LENGTH.size
+            if len(self.incoming) < begin + size:
                 break
-            header = bytes(self.incoming[position + _LENGTHS.size : middle])
-            message = self.coder.unpack(header, bytes(self.incoming[middle : middle + data_size]))
+            message = self.coder.unpack(bytes(self.incoming[begin : begin + size]))
             if message is not None:
                 messages.append(message)
-            position = middle + data_size
+            position = begin + size
         del self.incoming[:position]
         return messages
 
@@ -174,8 +173,8 @@ class PipeTransport:
     def send(self, worker: int, message: Message, body: Any = None) -> None:
         """See `Transport`."""
         line = self._lines[worker]
-        for header, data in line.coder.pack(message, body):
-            line.outgoing += _LENGTHS.pack(len(header), len(data)) + header + data
+        for frame in line.coder.pack(message, body):
+            line.outgoing += _LENGTH.pack(len(frame)) + frame
         line.flush()
 
     def receive(self, timeout_s: float | None) -> list[Event]:
@@ -202,9 +201,9 @@ class PipeTransport:
             events += [Event(death.worker, *message) for message in line.parse()]
         return events + deaths
 
-    def decode(self, worker: int, body: Encoded | None) -> Any:
+    def open(self, worker: int, body: Encoded | None) -> Unread | list[Any]:
         """See `Transport`."""
-        return self._lines[worker].coder.decode(body)
+        return self._lines[worker].coder.open(body)
 
     def drop(self, worker: int, body: Encoded | None) -> None:
         """See `Transport`."""

@@ -123,7 +123,7 @@ class Coder:
         text, data, blocks = frames
         message, rest = pickle.loads(text)
         # To the decoder, a view of Ray's memory is as good as bytes.
-        return message, Body(Encoded(memoryview(data), *rest), blocks) if rest is not None else None  # type: ignore[arg-type]
+        return message, Body(Encoded(memoryview(data), *rest), blocks) if rest is not None else None
 
     def decode(self, body: Body | None) -> Any:
         """The datapoints. Raises what unpickling raises."""
@@ -319,9 +319,9 @@ class RayTransport:
                 self._session.room(),
             )
 
-    def decode(self, worker: int, body: Body | None) -> Any:
-        """See `Transport`."""
-        return self._lines[worker].coder.decode(body)
+    def open(self, worker: int, body: Body | None) -> list[Any]:
+        """See `Transport`. All at once: Ray's memory is not held."""
+        return self._lines[worker].coder.decode(body) or []
 
     def drop(self, worker: int, body: Body | None) -> None:
         """See `Transport`. It goes with its last reference."""

@@ -18,7 +18,7 @@ from typing import Any
 
 import zmq
 
-from ..codec import Encoded
+from ..codec import Encoded, Unread
 from ..messages import Message
 from .base import Event
 from .coded import IDLE_MS, ArenaFds, CodedChannel, Coder, Fault
@@ -63,15 +63,15 @@ class ZmqChannel(CodedChannel):
 
     def send(self, message: Message) -> None:
         """See `Channel`."""
-        for frames in self._coder.pack_added(message):
-            self._socket.send_multipart(frames)
+        for frame in self._coder.pack_added(message):
+            self._socket.send(frame)
 
     def receive(self) -> tuple[Message, Any]:
         """See `Channel`."""
         while True:
             while not self._socket.poll(IDLE_MS):
                 self._coder.idle()
-            message = self._coder.unpack(*self._socket.recv_multipart())
+            message = self._coder.unpack(self._socket.recv())
             if message is not None:
                 return message
 
@@ -130,8 +130,8 @@ class ZmqTransport:
         """See `Transport`."""
         packed = self._coders[worker].pack(message, body)
         try:
-            for frames in packed:
-                self._socket.send_multipart((self._identities[worker], *frames))
+            for frame in packed:
+                self._socket.send_multipart((self._identities[worker], frame))
         except zmq.ZMQError as error:
             if error.errno != zmq.EHOSTUNREACH:
                 raise
@@ -155,17 +155,17 @@ class ZmqTransport:
         events = []
         try:
             while True:
-                identity, header, data = self._socket.recv_multipart(zmq.NOBLOCK)
+                identity, frame = self._socket.recv_multipart(zmq.NOBLOCK)
                 worker = self._workers.get(identity)
-                message = self._coders[worker].unpack(header, data) if worker is not None else None
+                message = self._coders[worker].unpack(frame) if worker is not None else None
                 if worker is not None and message is not None:
                     events.append(Event(worker, *message))
         except zmq.Again:
             return events
 
-    def decode(self, worker: int, body: Encoded | None) -> Any:
+    def open(self, worker: int, body: Encoded | None) -> Unread | list[Any]:
         """See `Transport`."""
-        return self._coders[worker].decode(body)
+        return self._coders[worker].open(body)
 
     def drop(self, worker: int, body: Encoded | None) -> None:
         """See `Transport`."""
