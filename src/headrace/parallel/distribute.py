@@ -137,7 +137,7 @@ class MapConversation(Conversation):
 
     def _fill(self) -> None:
         began = time.perf_counter()
-        while worker := self._roomiest():
+        while worker := self._roomiest(self._pace.depth):
             if self._ledger.waiting:
                 if self._ledger.waiting[0].alone and worker.tasks:
                     return
@@ -166,13 +166,15 @@ class MapConversation(Conversation):
         left = sys.maxsize if self._max_items is None else self._max_items - worker.given
         return max(self._grain, left - left % self._grain)
 
-    def _roomiest(self) -> Worker | None:
-        # Nothing is given to a worker before it is ready: what cannot be pickled shows when it is given.
-        there = (
-            w for w in self._pool.workers.values() if w.ready and not w.retired and not (w.tasks and w.tasks[-1].alone)
-        )
-        worker = min(there, key=_tasks_held, default=None)
-        return worker if worker is not None and _tasks_held(worker) < self._pace.depth else None
+    def _roomiest(self, depth: int) -> Worker | None:
+        """The worker that holds least, if it may have more."""
+        found = None
+        for worker in self._pool.workers.values():
+            held = len(worker.tasks)
+            # Nothing is given to a worker before it is ready: what cannot be pickled shows when it is given.
+            if held < depth and worker.ready and not worker.retired and not (held and worker.tasks[-1].alone):
+                found, depth = worker, held
+        return found
 
     def _pull(self, count: int) -> Task | None:
         """A row of at most ``count`` datapoints of one pass of the input; None: there are no more."""
@@ -370,7 +372,3 @@ class BatchConversation(MapConversation):
         values = [value for value, _ in self._intake.held]
         self._intake.held.clear()
         return stack_datapoints(values)
-
-
-def _tasks_held(worker: Worker) -> int:
-    return len(worker.tasks)

@@ -62,6 +62,9 @@ class Worker:
         """For people."""
         return f"worker {self.slot} ({self.handle.name})"
 
+    def __str__(self) -> str:
+        return self.name
+
     def answered(self) -> Task:
         """It is done with its first task."""
         self.busy_since = time.monotonic()
@@ -129,7 +132,7 @@ class Pool:
             self._transport.send(worker.number, work, task.items)
         else:
             worker.outbox.append((work, task.items))
-        task.worker = worker.name
+        task.worker = worker
         worker.given += task.count
         if not worker.tasks:
             worker.busy_since = time.monotonic()

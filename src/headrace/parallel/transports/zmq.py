@@ -153,15 +153,13 @@ class ZmqTransport:
 
     def _drain(self) -> list[Event]:
         events = []
-        try:
-            while True:
-                identity, frame = self._socket.recv_multipart(zmq.NOBLOCK)
-                worker = self._workers.get(identity)
-                message = self._coders[worker].unpack(frame) if worker is not None else None
-                if worker is not None and message is not None:
-                    events.append(Event(worker, *message))
-        except zmq.Again:
-            return events
+        while int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:  # (an exception would say it ten times slower)
+            identity, frame = self._socket.recv_multipart(zmq.NOBLOCK)
+            worker = self._workers.get(identity)
+            message = self._coders[worker].unpack(frame) if worker is not None else None
+            if worker is not None and message is not None:
+                events.append(Event(worker, *message))
+        return events
 
     def open(self, worker: int, body: Encoded | None) -> Unread | list[Any]:
         """See `Transport`."""
