@@ -183,6 +183,25 @@ def _fail_elsewhere(pid: int) -> Any:
     return FailsAtHome()
 
 
+arrived: list[int] = []
+"""The numbers of those `Announced` that were unpickled in this process."""
+
+
+class Announced:
+    """Tells where it is unpickled."""
+
+    def __init__(self, number: int):
+        self.number = number
+
+    def __reduce__(self) -> Any:
+        return _announce, (self.number,)
+
+
+def _announce(number: int) -> Announced:
+    arrived.append(number)
+    return Announced(number)
+
+
 class ExitsOnArrival:
     def __reduce__(self) -> Any:
         return os._exit, (7,)

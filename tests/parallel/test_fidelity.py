@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import functions
 import numpy as np
 import payloads
 import psutil
@@ -224,6 +225,15 @@ def memory_kb(name: str) -> int:
             elif ours and line.startswith("Rss:"):
                 total += int(line.split()[1])
     return total
+
+
+def test_a_result_is_unpickled_when_its_turn_comes_and_no_earlier(process_mapper: Face) -> None:
+    functions.arrived.clear()
+    with process_mapper(ints(5000), 2, functions.Announced) as flow:
+        for delivered, value in enumerate(flow, start=1):
+            assert value.number == delivered - 1
+            assert functions.arrived == [value.number]
+            functions.arrived.clear()
 
 
 def test_memory_is_used_again(process_mapper: Face) -> None:

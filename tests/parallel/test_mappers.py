@@ -625,6 +625,18 @@ def test_next_in_two_threads_at_once_raises_rather_than_corrupts(mapper: Face) -
     assert got == list(range(100))
 
 
+def test_a_closed_iterator_is_at_its_end_and_the_state_says_where_that_was(mapper: Face) -> None:
+    with mapper(ints(1000), 2, functions.same) as flow:
+        it = iter(flow)
+        got = [next(it) for _ in range(7)]
+        before = flow.state_dict()
+        it.close()
+        assert list(it) == []
+        assert flow.state_dict() == before
+        flow.load_state_dict(before)
+        assert got + list(flow) == list(range(1000))
+
+
 # -- how far ahead
 
 

@@ -457,7 +457,8 @@ class Decoder:
         blocks = [arena.take(*block) for block in encoded.blocks] if arena is not None else []
         data = memoryview(blocks.pop() if encoded.spilled else encoded.data)  # type: ignore[arg-type]
         if len(encoded.layout) == 1 and encoded.layout[0][0]:
-            plain: list[Any] = pickle.loads(data)
+            with collection_paused():
+                plain: list[Any] = pickle.loads(data)
             return plain
         return Unread(data, encoded.layout, blocks)
 
