@@ -99,7 +99,8 @@ def collect(results: Iterator[Any], outcome: Outcome, sink: Sink, *, may_exit: b
         try:
             # Runs of one type, found by C code. A group is read to its end before the next result is asked for, so
             # each is taken before the function goes on and perhaps changes it.
-            for kind, group in itertools.groupby(results, type):
+            # (`islice` stays at its end, `map` goes on when the function has raised StopIteration: groupby must not.)
+            for kind, group in itertools.groupby(itertools.islice(results, None), type):
                 if kind in _SIMPLE:
                     plain.extend(group)  # if the function raises, those before are there
                     continue
