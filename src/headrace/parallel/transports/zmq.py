@@ -59,6 +59,7 @@ class ZmqChannel(CodedChannel):
         self._context = zmq.Context()
         self._socket = _socket(self._context, zmq.DEALER)
         self._socket.setsockopt(zmq.ROUTING_ID, identity)
+        self._socket.setsockopt(zmq.RCVTIMEO, IDLE_MS)
         self._socket.connect(endpoint)
 
     def send(self, message: Message) -> None:
@@ -69,11 +70,13 @@ class ZmqChannel(CodedChannel):
     def receive(self) -> tuple[Message, Any]:
         """See `Channel`."""
         while True:
-            while not self._socket.poll(IDLE_MS):
+            try:
+                message = self._coder.unpack(self._socket.recv())
+            except zmq.Again:
                 self._coder.idle()
-            message = self._coder.unpack(self._socket.recv())
-            if message is not None:
-                return message
+            else:
+                if message is not None:
+                    return message
 
 
 class ZmqTransport:
