@@ -11,6 +11,7 @@ from .errors import (
     AddressError,
     AuditError,
     BatchError,
+    ClusterError,
     DataFlowError,
     DataFlowTerminated,
     EmptySourceError,
@@ -236,6 +237,7 @@ __all__ = [
     "worker_info",
     # errors
     "AddressError",
+    "ClusterError",
     "AuditError",
     "BatchError",
     "DataFlowError",

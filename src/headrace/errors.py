@@ -18,6 +18,7 @@
          ├─ AuditError              a datapoint was lost or doubled (a RuntimeError)
          ├─ RemoteError             a flow over the network cannot go on (a RuntimeError)
          │   ├─ AddressError        address in use, unknown host
+         │   ├─ ClusterError        no Ray cluster where one should be (also a ConnectionError)
          │   ├─ SecurityError       keys that are missing, unreadable, or not accepted (also a ValueError)
          │   ├─ ProtocolError       the two sides do not fit: versions, arguments, damaged messages
          │   ├─ PeerLost            the other side is gone for longer than timeout_s (also a TimeoutError)
@@ -36,6 +37,7 @@ __all__ = [
     "AddressError",
     "AuditError",
     "BatchError",
+    "ClusterError",
     "DataFlowError",
     "DataFlowTerminated",
     "EmptySourceError",
@@ -125,6 +127,10 @@ class RemoteError(DataFlowError, RuntimeError):
 
 class AddressError(RemoteError):
     """An address is in use, cannot be bound, or names a host that nobody knows."""
+
+
+class ClusterError(RemoteError, ConnectionError):
+    """There is no Ray cluster at an address, or something else, or this process is connected to another one."""
 
 
 class SecurityError(RemoteError, ValueError):

@@ -11,7 +11,8 @@ import numpy as np
 from .._checks import check_count
 from ..errors import NoLengthError
 from ..flow import DataFlow, as_flow
-from ..parallel.executors.ray import RaySession, dumps_for_actors, import_ray, loads_there
+from ..parallel.executors.ray import dumps_for_actors, loads_there
+from ..parallel.executors.ray_session import RaySession, check_address, import_ray
 from ..parallel.messages import Begin
 from ..parallel.programs import ReplicateProgram
 from ..seeding import Place, fresh_entropy, global_seed, set_worker_info
@@ -94,6 +95,7 @@ def flow_to_ray_dataset(
         TypeError, ValueError: for arguments of a wrong type or value.
         SerializationError: the flow cannot be pickled; names the part at fault.
         ImportError: Ray Data is missing.
+        AddressError, ClusterError, ProtocolError: see `RayMapData`.
 
     Example:
         >>> import headrace as hr
@@ -108,7 +110,7 @@ def flow_to_ray_dataset(
         raise TypeError(f"names must be a sequence of str, got {names!r:.60}")
     code = dumps_for_actors(ReplicateProgram([flow], shard=True, in_process=True))
     read = _reader(code, Place(_seed_of(flow), 0), count, names)
-    RaySession(address)
+    RaySession(check_address(address))
     ds = ray_data.range(count, override_num_blocks=count).map_batches(read, batch_size=1)
     ds.context.execution_options.preserve_order = True
     return ds

@@ -7,7 +7,8 @@ from typing import Any
 
 from .._checks import check_count
 from ..flow import as_flow
-from .executors.ray import RayExecutor, RaySession, import_ray
+from .executors.ray import RayExecutor
+from .executors.ray_session import RaySession, check_address, import_ray
 from .faces import Default
 from .mappers import BUFFER_SIZE, _Mapper
 from .pace import Pace
@@ -40,8 +41,8 @@ class RayMapData(_Mapper):
         num_cpus: CPUs that each actor asks Ray for; may be a fraction, or 0.
         resources: other resources that each asks for, by the names under which nodes offer them.
         address: ``"auto"``: the cluster this process is connected to, or that runs on this machine, or that the
-            variable ``RAY_ADDRESS`` names; if there is none, a local one is started, with a warning. Or an address, as
-            for ``ray.init``.
+            variable ``RAY_ADDRESS`` names; if there is none, a local one is started, with a warning. ``"local"``: a new
+            one on this machine, unless this process is connected. ``HOST:PORT``: the one whose head is there.
         on_error: see `MultiProcessMapDataZMQ`.
         max_errors: see `MultiProcessMapDataZMQ`.
         item_timeout_s: see `MultiProcessMapDataZMQ`.
@@ -57,7 +58,9 @@ class RayMapData(_Mapper):
     Raises:
         TypeError, ValueError: at construction, for arguments of a wrong type or value.
         ImportError: at construction, Ray is missing or too old.
-        ConnectionError: there is no cluster at the address.
+        AddressError: in the first pass, as the next two: the host of the address is unknown.
+        ClusterError: there is no cluster at the address.
+        ProtocolError: the cluster has another version of Ray or Python.
         SerializationError, WorkerDied, Exception: see `MultiProcessMapDataZMQ`.
 
     Example:
@@ -144,7 +147,7 @@ class RayRunner(_Runner):
 
     Raises:
         TypeError, ValueError: at construction, for arguments of a wrong type or value.
-        ImportError, ConnectionError: see `RayMapData`.
+        ImportError, AddressError, ClusterError, ProtocolError: see `RayMapData`.
         SerializationError, WorkerDied, Exception: see `MultiProcessRunnerZMQ`.
 
     Example:
@@ -224,16 +227,3 @@ def check_resources(value: Any) -> dict[str, float]:
             raise ValueError('resources must not hold "CPU": use num_cpus')
         check_amount(f"resources[{name!r}]", amount)
     return dict(value)
-
-
-def check_address(value: Any) -> str:
-    """``value``, if it can be an address.
-
-    Raises:
-        TypeError: it is no str.
-    """
-    if not isinstance(value, str):
-        raise TypeError(
-            f'address must be a str such as "auto" or "10.0.0.1:6379", got {type(value).__name__}: {value!r:.60}'
-        )
-    return value

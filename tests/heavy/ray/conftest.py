@@ -6,11 +6,16 @@ import collections
 import functools
 import gc
 import os
+import shutil
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+# What another cluster has left in /tmp/ray is nothing to us. (Short: Ray puts sockets there.)
+os.environ["RAY_TMPDIR"] = tempfile.mkdtemp(prefix="ray-")
 
 import pytest
 import ray
@@ -39,6 +44,10 @@ RUNNER = contracts.Face(ray_runner, True)
 
 _CASES = 1
 """Actors are slow to start, so of each contract so many cases are run; all of them if ``HEADRACE_ALL_CASES`` is set."""
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(os.environ["RAY_TMPDIR"], ignore_errors=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 from contracts import ints, pause, wait_until
+from ray.cluster_utils import Cluster
 
 import headrace as hr
 from headrace.testing import check_resume
@@ -152,6 +153,10 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"resources": {"tpu": -1}}, ValueError, r"resources\['tpu'\].*-1"),
     ({"resources": {3: 1}}, TypeError, "names that are str, got 3"),
     ({"address": None}, TypeError, "address.*NoneType"),
+    ({"address": "head"}, ValueError, "address must be .*'head'"),
+    ({"address": "head:port"}, ValueError, "address must be .*'head:port'"),
+    ({"address": "head:70000"}, ValueError, "address must be .*'head:70000'"),
+    ({"address": "ray://head:10001"}, ValueError, "client mode.*'ray://head:10001'"),
     ({"item_timeout_s": 0}, ValueError, "item_timeout_s.*0"),
     ({"max_retries": 0}, ValueError, "max_retries.*0"),
     ({"start_method": "fork"}, TypeError, "start_method"),
@@ -183,8 +188,17 @@ def test_bad_arguments_of_the_runner_are_named_at_construction(change: Any, erro
 
 def test_another_cluster_than_the_connected_one_is_refused() -> None:
     flow = mapper(ints(3), address="10.11.12.13:6379")
-    with pytest.raises(RuntimeError, match=r"connected to the Ray cluster at .* got '10.11.12.13:6379'"):
+    with pytest.raises(hr.ClusterError, match=r"connected to the Ray cluster at .* got '10.11.12.13:6379'"):
         list(flow)
+
+
+def test_the_connected_cluster_may_be_named_by_its_host(cluster: Cluster) -> None:
+    port = cluster.address.rpartition(":")[2]
+    for host in (cluster.address.rpartition(":")[0], "localhost"):
+        with mapper(ints(3), 1, address=f"{host}:{port}") as flow:
+            assert list(flow) == [0, 1, 4]
+    with pytest.raises(hr.AddressError, match=r"nowhere\.invalid:6379 is unknown"):
+        list(mapper(ints(3), address="nowhere.invalid:6379"))
 
 
 def test_what_is_tied_to_this_machine_is_refused() -> None:

@@ -21,7 +21,6 @@ workers) sees that its parent is gone, and leaves.
 
 from __future__ import annotations
 
-import logging
 import os
 import pickle
 import sys
@@ -38,12 +37,10 @@ from ..programs import Program
 from ..transports.base import Address
 from ..transports.ray import Frames, RayAddress, RayChannel
 from ..worker import work
+from .ray_session import RaySession, resource_text
 
-__all__ = ["RayExecutor", "RaySession", "Sentinel", "dumps_for_actors", "import_ray", "loads_there"]
+__all__ = ["RayExecutor", "Sentinel", "dumps_for_actors", "loads_there"]
 
-logger = logging.getLogger("headrace")
-
-_OLDEST = (2, 40)
 _STACK_S = 1.0
 _CAUSE_S = 1.0
 _AGAIN_S = 0.05
@@ -51,81 +48,6 @@ _OWN_NAMES = {"GPU": "num_gpus", "memory": "memory"}
 """Resources for which Ray has arguments."""
 
 _GROUPS = {"life": 1, "messages": 1, "control": 1}
-
-
-def import_ray() -> Any:
-    """The package ``ray``.
-
-    Raises:
-        ImportError: it is missing, or too old.
-    """
-    try:
-        import ray
-    except ImportError as error:
-        raise ImportError(f"Ray cannot be imported ({error}): pip install 'headrace[ray]'") from error
-    version = tuple(int(part) for part in ray.__version__.split(".")[:2])
-    if version < _OLDEST:
-        oldest = ".".join(map(str, _OLDEST))
-        raise ImportError(
-            f"headrace needs Ray {oldest} or later, this is Ray {ray.__version__}: pip install 'headrace[ray]'"
-        )
-    return ray
-
-
-class RaySession:
-    """This process's connection to a cluster.
-
-    Args:
-        address: ``"auto"``: the connection that is there, else the cluster that runs on this machine or that the
-            variable ``RAY_ADDRESS`` names, else a new local one. Or what ``ray.init`` takes.
-
-    Raises:
-        ImportError: see `import_ray`.
-        ConnectionError: there is no cluster at that address.
-        RuntimeError: the process is connected to another cluster.
-    """
-
-    def __init__(self, address: str):
-        self.ray = import_ray()
-        if not self.ray.is_initialized():
-            self._connect(address)
-        context = self.ray.get_runtime_context()
-        if address not in ("auto", "local", context.gcs_address):
-            raise RuntimeError(
-                f"this process is connected to the Ray cluster at {context.gcs_address}, and can be connected to one "
-                f'only; address must be that or "auto", got {address!r}'
-            )
-        self._node = context.get_node_id()
-
-    def _connect(self, address: str) -> None:
-        if address != "auto":
-            self.ray.init(address=address)
-            return
-        try:
-            self.ray.init(address="auto")
-        except ConnectionError:
-            self.ray.init(address="local", include_dashboard=False)
-            logger.warning(
-                "no Ray cluster was found, so a local one was started, with %s; it ends with this process or with "
-                "ray.shutdown()",
-                _text(self.ray.cluster_resources()),
-            )
-
-    @property
-    def alive(self) -> bool:
-        """Whether it still is the same: after ``ray.shutdown()`` it is not, and most calls would make a new one."""
-        return bool(self.ray.is_initialized() and self.ray.get_runtime_context().get_node_id() == self._node)
-
-    def room(self) -> str:
-        """What the cluster has, for people."""
-        return f"{_text(self.ray.cluster_resources())}; of these are free {_text(self.ray.available_resources())}"
-
-
-def _text(resources: dict[str, float]) -> str:
-    """Resources, without those that only name a node."""
-    return (
-        ", ".join(f"{name}: {amount:g}" for name, amount in sorted(resources.items()) if ":" not in name) or "nothing"
-    )
 
 
 class _StreamThere:
@@ -306,7 +228,7 @@ class RayExecutor:
 
     def __init__(self, session: RaySession, num_cpus: float, resources: dict[str, float]):
         self._session = session
-        self._request = _text({"CPU": num_cpus, **resources})
+        self._request = resource_text({"CPU": num_cpus, **resources})
         others = {name: amount for name, amount in resources.items() if name not in _OWN_NAMES}
         own = {_OWN_NAMES[name]: amount for name, amount in resources.items() if name in _OWN_NAMES}
         self._actors = session.ray.remote(

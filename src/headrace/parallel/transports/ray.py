@@ -25,7 +25,8 @@ from ..messages import Begin, Broken, Message, Ping, Work
 from .base import Event
 
 if TYPE_CHECKING:
-    from ..executors.ray import RaySession, Sentinel
+    from ..executors.ray import Sentinel
+    from ..executors.ray_session import RaySession
 
 __all__ = ["RayAddress", "RayChannel", "RayTransport"]
 
