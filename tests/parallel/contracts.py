@@ -38,11 +38,15 @@ class PipeMapAndBatchData(hr.MultiProcessMapAndBatchDataZMQ):
 
 @dataclasses.dataclass(frozen=True)
 class Face:
-    """A class of flows with the place where its workers live."""
+    """A class of flows with the place where its workers live.
+
+    ``tells_how``: whether it is known by what signal, or with which exit code, a worker has ended.
+    """
 
     cls: Callable[..., Any]
     in_process: bool
     start_method: str | None = None
+    tells_how: bool = True
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.start_method is not None:
@@ -116,6 +120,11 @@ def wait_until(condition: Callable[[], Any], timeout_s: float = 15) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not so after {timeout_s} s: {condition}"
         select.select([], [], [], 0.01)
+
+
+def wait_for_ends(processes: list[psutil.Process], timeout_s: float = 5) -> None:
+    """Wait until none of these runs. Whether it has been collected by its parent is not asked."""
+    wait_until(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes), timeout_s)
 
 
 def pause(seconds: float) -> None:

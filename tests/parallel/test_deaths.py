@@ -59,7 +59,7 @@ def test_the_pass_is_exact_whatever_ends_a_worker(
         "segfault": "killed by SIGSEGV",
         "abort": "killed by SIGABRT",
     }
-    assert words[how] in warning
+    assert words[how] in warning or not process_mapper.tells_how
 
 
 @pytest.mark.parametrize("start_method", ["fork", "spawn"])
@@ -190,7 +190,7 @@ def test_stopped_workers_can_be_closed(process_mapper: Face) -> None:
     for worker in workers:
         worker.suspend()
     flow.close()
-    assert psutil.wait_procs(workers, timeout=5)[1] == []
+    contracts.wait_for_ends(workers)
 
 
 def test_arrays_of_a_dead_worker_stay_as_they_are(process_mapper: Face) -> None:
@@ -220,7 +220,9 @@ def test_leaky_workers_are_replaced_without_a_word(process_mapper: Face, caplog:
 def test_workers_that_die_while_starting_are_a_clear_error(process_mapper: Face) -> None:
     bomb = functions.ExitsOnArrival()
     flow = process_mapper(ints(5), 2, lambda n: bomb)
-    with pytest.raises(hr.WorkerDied, match="exit code 7 while starting"):
+    with pytest.raises(
+        hr.WorkerDied, match="exit code 7 while starting" if process_mapper.tells_how else "while starting"
+    ):
         list(flow)
 
 

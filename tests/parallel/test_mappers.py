@@ -282,6 +282,7 @@ def test_global_generators_differ_between_workers_and_passes(process_mapper: Fac
         return random.random(), float(np.random.rand()), os.getpid()
 
     with process_mapper(ints(40), 2, draws, buffer_size=4) as flow:
+        wait_until(lambda: len({pid for *_, pid in flow}) == 2)  # both are up
         got = list(flow) + list(flow)
     assert len({g[0] for g in got}) == len({g[1] for g in got}) == 80
     assert len({g[2] for g in got}) == 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import functools
 import gc
 import os
@@ -38,29 +37,20 @@ def ray_runner(ds: Any, copies: int, **kwargs: Any) -> Any:
     return hr.RayRunner(contracts._made(ds), copies, num_cpus=0.01, **kwargs)
 
 
-MAPPER = contracts.Face(RayMapData, True)
-RUNNER = contracts.Face(ray_runner, True)
-
-
-_CASES = 1
-"""Actors are slow to start, so of each contract so many cases are run; all of them if ``HEADRACE_ALL_CASES`` is set."""
+MAPPER = contracts.Face(RayMapData, True, tells_how=False)
+RUNNER = contracts.Face(ray_runner, True, tells_how=False)
 
 
 def pytest_unconfigure() -> None:
     shutil.rmtree(os.environ["RAY_TMPDIR"], ignore_errors=True)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if "HEADRACE_ALL_CASES" in os.environ:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[Any]) -> None:
+    of_contracts = [item for item in items if item.path.name == "test_contracts.py"]
+    if not of_contracts:
         return
-    seen: collections.Counter[str] = collections.Counter()
-    left_out = []
-    for item in items:
-        contract = item.nodeid.partition("[")[0]
-        if item.path.name == "test_contracts.py":
-            seen[contract] += 1
-            if seen[contract] > _CASES:
-                left_out.append(item)
+    kept = of_contracts[0].module.wanted(of_contracts)
+    left_out = [item for item in of_contracts if item not in kept]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
 

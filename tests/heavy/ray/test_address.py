@@ -17,6 +17,7 @@ from typing import Any
 
 import functions
 import pytest
+import ray
 from contracts import ints
 from ray._private.services import find_gcs_addresses
 from ray.cluster_utils import Cluster
@@ -27,9 +28,12 @@ from headrace.parallel.executors import ray_session
 pytestmark = pytest.mark.skipif(bool(find_gcs_addresses()), reason="a Ray cluster is running on this machine")
 
 
+HOST = ray.util.get_node_ip_address()  # Ray does not use 127.0.0.1
+
+
 def unused_port() -> int:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
+        taken.bind((HOST, 0))
         return int(taken.getsockname()[1])
 
 
@@ -43,17 +47,15 @@ def fails(address: str, error: type[Exception], match: str) -> None:
 
 def test_a_dead_address_says_so_within_seconds() -> None:
     port = unused_port()
-    fails(
-        f"127.0.0.1:{port}", hr.ClusterError, f"no Ray cluster at 127.0.0.1:{port}: .* 'ray start --head --port={port}'"
-    )
-    fails(f"127.0.0.1:{port}", ConnectionError, "refused")
+    fails(f"{HOST}:{port}", hr.ClusterError, f"no Ray cluster at {HOST}:{port}: .* 'ray start --head --port={port}'")
+    fails(f"{HOST}:{port}", ConnectionError, "refused")
     with pytest.raises(hr.ClusterError, match="no Ray cluster"):
-        hr.flow_to_ray_dataset(ints(3), address=f"127.0.0.1:{port}")
+        hr.flow_to_ray_dataset(ints(3), address=f"{HOST}:{port}")
 
 
 def test_a_dead_address_in_the_environment_is_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{unused_port()}")
-    fails("auto", hr.ClusterError, "no Ray cluster at 127.*, which RAY_ADDRESS names: the connection was refused")
+    monkeypatch.setenv("RAY_ADDRESS", f"{HOST}:{unused_port()}")
+    fails("auto", hr.ClusterError, "no Ray cluster at .*, which RAY_ADDRESS names: the connection was refused")
     monkeypatch.setenv("RAY_ADDRESS", "ray://127.0.0.1:10001")
     fails("auto", ValueError, "client mode")
 
@@ -65,7 +67,7 @@ def test_an_unknown_host_is_named() -> None:
 @contextlib.contextmanager
 def web_server() -> Iterator[int]:
     """As Ray's dashboard is one."""
-    with http.server.HTTPServer(("127.0.0.1", 0), Silent) as server:
+    with http.server.HTTPServer((HOST, 0), Silent) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server.server_port
@@ -80,14 +82,14 @@ class Silent(http.server.BaseHTTPRequestHandler):
 
 def test_something_else_that_listens_there_is_told_from_a_cluster() -> None:
     with web_server() as port:
-        fails(f"127.0.0.1:{port}", hr.ClusterError, f"what listens at 127.0.0.1:{port} is no Ray cluster: .*dashboard")
+        fails(f"{HOST}:{port}", hr.ClusterError, f"what listens at {HOST}:{port} is no Ray cluster: .*dashboard")
 
 
 def test_nobody_is_waited_for_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_session, "_ANSWER_S", 0.3)
-    with socket.create_server(("127.0.0.1", 0)) as mute:
+    with socket.create_server((HOST, 0)) as mute:
         port = mute.getsockname()[1]
-        fails(f"127.0.0.1:{port}", hr.ClusterError, f"nothing at 127.0.0.1:{port} has answered within 0.3 s")
+        fails(f"{HOST}:{port}", hr.ClusterError, f"nothing at {HOST}:{port} has answered within 0.3 s")
 
 
 LOCAL = """
@@ -116,7 +118,7 @@ def test_without_a_cluster_a_local_one_is_started_and_said_so(tmp_path: Path) ->
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
         stale = Path(folder, "ray", "ray_current_cluster")
         stale.parent.mkdir()
-        stale.write_text(f"127.0.0.1:{unused_port()}")
+        stale.write_text(f"{HOST}:{unused_port()}")
         done = subprocess.run(
             [sys.executable, script],
             capture_output=True,

@@ -163,14 +163,3 @@ def test_a_killed_actor_takes_its_local_workers_along_and_the_pass_is_exact() ->
         assert psutil.wait_procs(below, timeout=5)[1] == []
         batches += it
     assert sorted(n for numbers, *_ in batches for n in numbers.tolist()) == list(range(400))
-
-
-# -- deaths in the function
-
-
-@pytest.mark.parametrize("how", [how for how in functions.DEATHS if how != "SIGTERM"])  # which Ray handles in its way
-def test_the_pass_is_exact_whatever_ends_an_actor(how: str, tmp_path: Any, caplog: pytest.LogCaptureFixture) -> None:
-    with hr.RayMapData(ints(200), 2, functions.die_at(77, functions.DEATHS[how], tmp_path), num_cpus=0.01) as flow:
-        assert list(flow) == [n * n for n in range(200)]
-    (warning,) = [r.getMessage() for r in caplog.records if r.name == "headrace"]
-    assert ("exit code" if "sys.exit" in how else "has died") in warning

@@ -19,6 +19,10 @@ logger = logging.getLogger("headrace")
 
 _OLDEST = (2, 40)
 
+_started: set[str] = set()
+"""Local clusters that this process has started with its connection. They end with it, but not at once: for a moment
+they are still found."""
+
 _ANSWER_S = 5.0
 """So long a cluster may take to answer."""
 
@@ -99,7 +103,10 @@ class RaySession:
             self._connect(address)
         elif address not in ("auto", "local"):
             self._check_same(address)
-        self._node = self.ray.get_runtime_context().get_node_id()
+        context = self.ray.get_runtime_context()
+        self._node = context.get_node_id()
+        if self.ray._private.worker._global_node.head:
+            _started.add(context.gcs_address)
 
     def _check_same(self, address: str) -> None:
         here = self.ray.get_runtime_context().gcs_address
@@ -145,7 +152,7 @@ class RaySession:
             place = str(services.canonicalize_bootstrap_address("auto"))
         except ConnectionError:
             return None
-        if _answers(place):
+        if place not in _started and _answers(place):
             return place
         logger.info("the Ray cluster that ran at %s is gone", place)
         return None
@@ -156,13 +163,14 @@ class RaySession:
     def _join(self, address: str) -> None:
         try:
             self.ray.init(address=address)
-        except RuntimeError as error:
+        except Exception as error:
             self.ray.shutdown()
-            if "Version mismatch" not in str(error):
-                raise
+            text = " ".join(str(error).split())
+            if "Version mismatch" not in text:
+                raise ClusterError(f"the Ray cluster at {address} cannot be joined: {text}") from error
             raise ProtocolError(
-                f"the Ray cluster at {address} does not fit this process ({' '.join(str(error).split())}): use the "
-                "cluster's versions of Ray and Python here"
+                f"the Ray cluster at {address} does not fit this process ({text}): use the cluster's versions of Ray "
+                "and Python here"
             ) from error
 
     def _own(self, address: str) -> str:
