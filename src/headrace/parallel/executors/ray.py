@@ -152,9 +152,11 @@ class RayHandle:
     def name(self) -> str:
         """See `Handle`."""
         try:
-            return "process {} on node {}".format(*self._session.ray.get(self._place, timeout=0))
+            if self._session.alive:
+                return "process {} on node {}".format(*self._session.ray.get(self._place, timeout=0))
         except Exception:  # it has no place yet, or had none when it died
-            return f"actor {self._actor._actor_id.hex()}"
+            pass
+        return f"actor {self._actor._actor_id.hex()}"
 
     @property
     def pid(self) -> int:
@@ -187,6 +189,8 @@ class RayHandle:
 
     def stack(self) -> str:
         """See `Handle`."""
+        if not self._session.alive:
+            return "(the connection to Ray was closed)"
         try:
             return str(self._session.ray.get(self.control("stack"), timeout=_STACK_S))
         except self._session.ray.exceptions.RayError:
