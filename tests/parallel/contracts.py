@@ -122,7 +122,7 @@ def wait_until(condition: Callable[[], Any], timeout_s: float = 15) -> None:
         select.select([], [], [], 0.01)
 
 
-def wait_for_ends(processes: list[psutil.Process], timeout_s: float = 5) -> None:
+def wait_for_ends(processes: list[psutil.Process], timeout_s: float = 20) -> None:
     """Wait until none of these runs. Whether it has been collected by its parent is not asked."""
     wait_until(lambda: not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes), timeout_s)
 
