@@ -48,7 +48,7 @@ def test_shares_draw_as_those_of_processes_do() -> None:
 
 
 def test_resumes_at_every_datapoint() -> None:
-    check_resume(lambda: mapper(hr.DataFromList(range(5)), 1))
+    check_resume(lambda: mapper(hr.DataFromList(range(3)), 1))
 
 
 @pytest.mark.parametrize("ordered", [True, False])
