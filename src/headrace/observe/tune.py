@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from .._checks import check_count
 from .._progress import progress_bar
 from ..errors import DataFlowError, ExhaustedSourceError, SerializationError
-from ..flow import DataFlow, _short, as_flow
+from ..flow import DataFlow, _short, as_flow, walk
 from ..mapping import MapFunction
 from ..stages.batch import BatchData
 from ..stages.map import MapData
@@ -34,6 +34,7 @@ __all__ = ["Pattern", "TuneResult", "TuneRow", "Tuner", "take_apart", "tune"]
 Pattern = Literal["inline", "thread", "process", "map_and_batch", "runner"]
 
 _LEAST_TRIAL_S = 0.1
+_READY_S = 0.02
 _WARM_S = 0.1
 _GOES_ON = 1.1
 """More workers are tried for as long as each step makes it so many times as fast."""
@@ -394,9 +395,12 @@ class Tuner:
                 return dataclasses.replace(row, note="nothing to measure: the flow is empty, or too short for a batch")
             first_s = time.perf_counter() - began
             trial_s = max(_LEAST_TRIAL_S, self._seconds / 80)
-            step = _read(datapoints, 1, _WARM_S)[2]
+            turn = max(1, row.workers)
+            while not (_all_ready(flow) or self._late(0.95)):
+                _read(datapoints, turn, turn, _READY_S)
+            _, _, step = _read(datapoints, turn, turn, _WARM_S)
             cpu_s = _cpu_s(flow)
-            count, seconds, _ = _read(datapoints, step, trial_s)
+            count, seconds, _ = _read(datapoints, turn, step, trial_s)
             cpu_s = _cpu_s(flow) - cpu_s
             stats = take(flow)
             datapoints.close()
@@ -428,11 +432,19 @@ def _endless(flow: DataFlow) -> Generator[Any, None, None]:
             return
 
 
-def _read(datapoints: Iterator[Any], step: int, seconds: float) -> tuple[int, float, int]:
-    """Read for so long, at least one.
+def _all_ready(flow: DataFlow) -> bool:
+    """Whether all workers have started: the first result only says that one has."""
+    pools = [f._runtime.pool for f in walk(flow)]
+    return all(worker.ready for pool in pools if pool is not None for worker in pool.workers.values())
+
+
+def _read(datapoints: Iterator[Any], turn: int, step: int, seconds: float) -> tuple[int, float, int]:
+    """Read for so long, and then to the end of a turn, in which each worker gives one.
+
+    Workers that batch, and do so in step with each other, deliver a turn in one burst. A part of it would say nothing.
 
     Returns:
-        How many were read, in how many seconds, and how many are read in two milliseconds.
+        How many were read, in how many seconds, and how many are read in two milliseconds: at least a turn.
     """
     count = 0
     began = looked = time.perf_counter()
@@ -442,7 +454,7 @@ def _read(datapoints: Iterator[Any], step: int, seconds: float) -> tuple[int, fl
         now = time.perf_counter()
         if now - looked < 1e-3:
             step *= 2
-        elif now - looked > 4e-3 and step > 1:
+        elif now - looked > 4e-3 and step > turn:
             step //= 2
         looked = now
     return count, looked - began, step
