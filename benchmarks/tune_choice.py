@@ -5,7 +5,8 @@ with its default time; then its choice and the best few of the search side by si
 counts: the search picks the luckiest of many, and the machine drifts between the steps.
 
 Each configuration is measured in every round of the search. But those that have never reached two fifths of the best
-are left out of the rounds after the first. With ``--keep`` the steps can be run one by one, or interrupted and gone on with.
+are left out of the rounds after the first. With ``--keep`` the steps can be run one by one, or interrupted and gone on
+with.
 """
 
 from __future__ import annotations
@@ -193,7 +194,9 @@ def _named(key: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default=",".join(case.name for case in CASES), help="workloads (default: %(default)s)")
+    parser.add_argument(
+        "--only", default=",".join(case.name for case in CASES), help="workloads (default: %(default)s)"
+    )
     parser.add_argument("--steps", default=",".join(STEPS), help="what to do (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="of the search (default: %(default)s)")
     parser.add_argument("--turns", type=int, default=7, help="of the comparison (default: %(default)s)")

@@ -74,7 +74,9 @@ def _still(members: tuple[int, ...]) -> int:
 
 
 def _run_ns(pid: int) -> int:
-    return sum(int(Path(f"/proc/{pid}/task/{t}/schedstat").read_text().split()[0]) for t in os.listdir(f"/proc/{pid}/task"))
+    return sum(
+        int(Path(f"/proc/{pid}/task/{t}/schedstat").read_text().split()[0]) for t in os.listdir(f"/proc/{pid}/task")
+    )
 
 
 def _others_ns() -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from pipelines import BigArrays, SlowSource, numbers, quick, slow
+from pipelines import MANY, BigArrays, SlowSource, numbers, quick, slow
 
 import headrace as hr
 
@@ -59,10 +61,41 @@ def test_of_two_pools_the_slower_one_is_named() -> None:
     assert verdict.flow is slower
 
 
-def test_slow_copies_of_a_runner_are_named() -> None:
-    runner = hr.MultiProcessRunnerZMQ(hr.MapData(numbers(), slow), 2, shard=True)
+@pytest.mark.parametrize("copied", [hr.MultiProcessRunnerZMQ, hr.MultiThreadRunner])
+def test_slow_copies_of_a_runner_are_named_and_what_is_slow_in_them(copied) -> None:
+    def make() -> hr.DataFlow:
+        return hr.MapData(hr.MapData(numbers(), slow), quick)
+
+    runner = copied(make(), 2, shard=True) if copied is hr.MultiProcessRunnerZMQ else copied(make, 5, 2, shard=True)
     verdict = explain(runner)
+
     assert (verdict.kind, verdict.flow) == ("stage", runner)
+    assert isinstance(verdict.inside, hr.MapData)
+    assert verdict.inside.func is slow
+    assert "In each copy, MapData (slow) limits: it is busy" in verdict.text
+    assert verdict.to_dict()["inside"] == "MapData"
+
+
+def test_copies_that_cannot_be_looked_into_are_judged_as_a_whole_and_the_note_says_why(tmp_path) -> None:
+    class Exclusive(hr.DataFlow):
+        """Refuses a third copy."""
+
+        def __iter__(self) -> Iterator[int]:
+            for number in range(3):
+                try:
+                    os.close(os.open(tmp_path / str(number), os.O_CREAT | os.O_EXCL))
+                    break
+                except FileExistsError:
+                    pass
+            if number == 2:
+                raise PermissionError("two readers are all that is allowed")
+            yield from map(slow, range(MANY))
+
+    runner = hr.MultiProcessRunnerZMQ(Exclusive(), 2, shard=True)
+    verdict = explain(runner)
+
+    assert (verdict.kind, verdict.flow, verdict.inside) == ("stage", runner, None)
+    assert "one more of them gave PermissionError: two readers are all" in verdict.note
 
 
 def test_sending_large_arrays_is_named_as_transport() -> None:

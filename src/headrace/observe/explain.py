@@ -13,11 +13,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..flow import DataFlow, _short, walk
+from .copies import Inside
 from .machine import available_cores
-from .observation import Observation, Phase, check_flow, check_length_s
+from .observation import BUSY, Observation, Phase, check_flow, check_length_s
 from .stats import FlowStats, PoolStats, Stats
 from .units import bytes_text, percent, rate_text, seconds_text
 
@@ -30,9 +33,6 @@ Kind = Literal["source", "stage", "transport", "consumer"]
 
 _WAITS = 0.1
 """A thread that waits for workers less than this part of its time is not limited by them."""
-
-_BUSY = 0.6
-"""Workers that are busy less than this part of their time do not limit."""
 
 _LARGE_BYTES = 500_000
 
@@ -75,6 +75,7 @@ class Verdict:
         datapoints_per_s: what the consumer was given.
         workers_needed: where workers limit: how many would reach the next limit; else None.
         text: the verdict in words.
+        inside: where the copies of a runner limit: the flow that limits a copy; None: it is not that, or not known.
         parts: what the consumer's thread did, the largest part first.
         stats: what was counted.
         note: what the reader should know of how it was measured; empty: nothing.
@@ -98,11 +99,13 @@ class Verdict:
     parts: tuple[Part, ...]
     stats: Stats
     note: str = ""
+    inside: DataFlow | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain data."""
         plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         plain["flow"] = None if self.flow is None else type(self.flow).__name__
+        plain["inside"] = None if self.inside is None else type(self.inside).__name__
         plain["gain"] = self.gain if math.isfinite(self.gain) else None
         plain["parts"] = [dataclasses.asdict(part) for part in self.parts]
         plain["stats"] = self.stats.to_dict()
@@ -165,10 +168,16 @@ def verdict_of(observation: Observation) -> Verdict:
         notes.append("the workers' start and the warm-up are included")
     elif observation.ended:
         notes.append("the flow ended before the time was over")
-    return judge(observation.flow, phase, alone, "; ".join(notes))
+    return judge(observation.flow, phase, alone, "; ".join(notes), observation.inside)
 
 
-def judge(flow: DataFlow, phase: Phase, alone: Phase | None, note: str = "") -> Verdict:
+def judge(
+    flow: DataFlow,
+    phase: Phase,
+    alone: Phase | None,
+    note: str = "",
+    inside: Mapping[int, Inside] = MappingProxyType({}),
+) -> Verdict:
     """What limits a pipeline.
 
     Args:
@@ -176,15 +185,17 @@ def judge(flow: DataFlow, phase: Phase, alone: Phase | None, note: str = "") -> 
         phase: what it did.
         alone: what it did without a consumer, if there is one.
         note: see `Verdict`.
+        inside: what limits the copies of runners, by the runner's id.
     """
-    return _Case(flow, phase, alone).verdict(note)
+    return _Case(flow, phase, alone, inside).verdict(note)
 
 
 class _Case:
     """One judgement. Times are in seconds; rates are datapoints that the consumer is given in a second."""
 
-    def __init__(self, flow: DataFlow, phase: Phase, alone: Phase | None):
+    def __init__(self, flow: DataFlow, phase: Phase, alone: Phase | None, inside: Mapping[int, Inside]):
         self.flows = list(walk(flow))
+        self.inside = inside
         self.stats = phase.stats
         self.wall_s = max(phase.stats.seconds, 1e-9)
         self.count = max(phase.datapoints, 1)
@@ -226,7 +237,7 @@ class _Case:
         f = self.stats.flows[number]
         assert f.pool is not None
         largest = max((p.fraction for p in self.parts if p.kind != "wait"), default=0.0)
-        if waits[number] >= _WAITS and (f.pool.busy >= _BUSY or waits[number] > largest):
+        if waits[number] >= _WAITS and (f.pool.busy >= BUSY or waits[number] > largest):
             return f
         return None
 
@@ -239,7 +250,7 @@ class _Case:
         gain = max(1.0, next_rate / self.rate)
         needed: int | None = None
         kind: Kind
-        if pool.busy < _BUSY:
+        if pool.busy < BUSY:
             kind = "transport"
             text = (
                 f"{name} limits, and its {_workers(pool)} are busy only {busy} of the time: each waits for the other. "
@@ -255,7 +266,20 @@ class _Case:
             kind = "stage"
             needed = max(pool.workers + 1, math.ceil(next_rate * age_s / self.count - 0.05))
             text = f"{name} limits: {_its(pool)} busy {busy} of the time. {self._more(pool, needed, next_name)}"
-        return self._made(kind, f.number, pool.busy, gain, needed, text, note)
+        return self._with_inside(self._made(kind, f.number, pool.busy, gain, needed, text, note))
+
+    def _with_inside(self, verdict: Verdict) -> Verdict:
+        """The same, with what limits the copies, if it is a runner that limits."""
+        runner = verdict.flow
+        found = self.inside.get(id(runner))
+        if runner is None or found is None or verdict.kind != "stage":
+            return verdict
+        if found.reason:
+            notes = [verdict.note, f"what limits a copy is not known: one more of them gave {found.reason}"]
+            return dataclasses.replace(verdict, note="; ".join(filter(None, notes)))
+        limit = list(walk(runner.children[0]))[found.number]
+        within = f" In each copy, {_name(limit)} limits: it is busy {percent(found.busy)} of the time."
+        return dataclasses.replace(verdict, text=verdict.text + within, inside=limit)
 
     def _next_limit(self, limit: FlowStats) -> tuple[float, str]:
         """How many datapoints a second there would be if a pool did not limit, and what would limit then."""
@@ -375,14 +399,19 @@ class _Case:
         return self.alone.rate * self.consumer_s / self.count
 
     def name(self, f: FlowStats) -> str:
-        """The flow, for people: its class, and its function where it has one."""
-        flow = self.flows[f.number]
-        func = getattr(flow, "map_func", None) or getattr(flow, "func", None)
-        return f"{f.name} ({_short(func)})" if func is not None else f.name
+        """The flow, for people."""
+        return _name(self.flows[f.number])
 
     def _size(self, pool: PoolStats) -> str:
         size = pool.result_bytes / max(pool.received, 1)
         return f"datapoints of {bytes_text(size)}" if size else "datapoints"
+
+
+def _name(flow: DataFlow) -> str:
+    """A flow, for people: its class, and its function where it has one."""
+    func = getattr(flow, "map_func", None) or getattr(flow, "func", None)
+    name = type(flow).__name__
+    return f"{name} ({_short(func)})" if func is not None else name
 
 
 def _lighter(pool: PoolStats) -> str:

@@ -13,19 +13,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._progress import progress_bar
 from ..errors import ExhaustedSourceError
-from ..flow import DataFlow, _read_here
+from ..flow import DataFlow, _read_here, walk
 from . import metering
+from .copies import Inside, look_into
 from .counters import Slice, Slices
 from .stats import Stats, take
 
 if TYPE_CHECKING:
     from tqdm import tqdm
 
-__all__ = ["Observation", "Phase", "Point", "check_flow", "check_length_s"]
+__all__ = ["BUSY", "Observation", "Phase", "Point", "check_flow", "check_length_s"]
 
 _LEAST = 3
 _PATIENCE_S = 10.0
 _LATENCIES = 100_000
+_INSIDE_S = 1.0
+
+BUSY = 0.6
+"""Workers that are busy less than this part of their time do not limit."""
 
 
 class Point(NamedTuple):
@@ -99,6 +104,7 @@ class Observation:
         slices: what the consumer did; None: no trace was asked for.
         channels: what was done at the channel of a flow, by the flow's id.
         metered: when a flow was asked for a datapoint, by the flow's id.
+        inside: what limits the copies of runners that are busy, by the runner's id.
         interrupted: whether it was stopped before its time (by Ctrl-C).
         ended: whether the flow had no further pass.
     """
@@ -126,6 +132,7 @@ class Observation:
         self.slices: Slices | None = Slices() if trace else None
         self.channels: dict[int, Slices] = {}
         self.metered: dict[int, Slices] = {}
+        self.inside: dict[int, Inside] = {}
         self._progress = progress
         self._datapoints = 0
         self._began = 0.0
@@ -165,6 +172,7 @@ class Observation:
         try:
             with contextlib.closing(self._datapoints_of_all_passes()) as datapoints, self._bar() as bar:
                 self._run(datapoints, bar)
+            self._look_inside()
         except KeyboardInterrupt:
             self.interrupted = True
             raise
@@ -195,6 +203,18 @@ class Observation:
             until = time.perf_counter() + (1 - share) * left_s
             self._read(datapoints, self.loaded, bar, until, _LEAST, self.consumer_s)
             self.loaded.end()
+
+    def _look_inside(self) -> None:
+        """See what limits the copies of runners, where there are some that are busy."""
+        flows = list(walk(self.flow))
+        for below in _read_here(self.flow):
+            if below.children and not below.inputs and self._busy(flows.index(below)):
+                self.inside[id(below)] = look_into(below, min(_INSIDE_S, self.seconds))
+
+    def _busy(self, number: int) -> bool:
+        phases = [phase for phase, _ in self.phases if phase.datapoints]
+        pool = phases[-1].stats.flows[number].pool if phases else None
+        return pool is not None and pool.busy >= BUSY
 
     def _read(
         self,

@@ -19,38 +19,11 @@ from typing import Any, Self
 
 from .._checks import check_count
 from ..flow import DataFlow
+from .metrics import COUNTERS, GAUGES
 from .observation import check_flow
 from .stats import take
 
 __all__ = ["Collector", "Server", "serve"]
-
-_COUNTERS = {
-    "datapoints_delivered": ("datapoints that left the channel", "delivered"),
-    "tasks": ("tasks that came back", "tasks"),
-    "result_bytes": ("size of the results that came in", "result_bytes"),
-    "pull_seconds": ("time in which the input was read", "pull_s"),
-    "give_seconds": ("time in which tasks were sent", "give_s"),
-    "wait_seconds": ("time in which the consumer waited for workers", "wait_s"),
-    "receive_seconds": ("time in which results were received", "receive_s"),
-    "decode_seconds": ("time in which results were unpickled", "decode_s"),
-    "consumer_seconds": ("time in the consumer's hands", "away_s"),
-    "worker_busy_seconds": ("time in which workers were in user code", "work_s"),
-    "worker_send_seconds": ("time in which workers sent results", "send_s"),
-    "worker_idle_seconds": ("time in which workers waited for tasks", "idle_s"),
-    "worker_cpu_seconds": ("processor time of workers", "cpu_s"),
-    "workers_replaced": ("workers that died or hung", "replaced"),
-    "datapoints_retried": ("datapoints that were given out again", "retried"),
-    "datapoints_failed": ("datapoints that raised", "failed"),
-    "datapoints_discarded": ("datapoints for which the function returned None", "discarded"),
-}
-_GAUGES = {
-    "workers": ("workers", "workers"),
-    "datapoints_in_flight": ("datapoints between input and consumer", "in_flight"),
-    "datapoints_done": ("those of them that have results", "done"),
-    "done_bytes": ("the size of these", "done_bytes"),
-    "arena_bytes": ("shared memory that results have needed", "arena_bytes"),
-    "worker_memory_bytes": ("memory of the worker processes", "memory_bytes"),
-}
 
 
 class Collector:
@@ -72,7 +45,7 @@ class Collector:
         """The metrics as they stand, labelled by the flow's class and its number in the pipeline."""
         core = _client().core
         pools = [((f.name, str(f.number)), f.pool) for f in take(self._flow).flows if f.pool is not None]
-        for kinds, family in ((_COUNTERS, core.CounterMetricFamily), (_GAUGES, core.GaugeMetricFamily)):
+        for kinds, family in ((COUNTERS, core.CounterMetricFamily), (GAUGES, core.GaugeMetricFamily)):
             for name, (text, field) in kinds.items():
                 metric = family(f"headrace_{name}", text, labels=["flow", "number"])
                 for labels, pool in pools:
