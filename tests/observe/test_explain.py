@@ -12,6 +12,8 @@ import pytest
 from pipelines import MANY, BigArrays, SlowSource, numbers, quick, slow
 
 import headrace as hr
+from headrace.observe.explain import verdict_of
+from headrace.observe.observation import Observation
 
 
 def explain(flow: hr.DataFlow, **kwargs) -> hr.Verdict:
@@ -121,6 +123,24 @@ def test_a_slow_consumer_is_the_limit_and_the_headroom_is_said() -> None:
     assert verdict.headroom is not None
     assert verdict.headroom > 2
     assert re.match(r"your loop is the limit: it takes \d+ % of the time; the pipeline has .*x headroom", verdict.text)
+
+
+@pytest.mark.parametrize("mapper", [hr.MultiProcessMapData, hr.MultiThreadMapData])
+def test_after_ctrl_c_the_workers_are_judged_as_they_were_before_it(mapper) -> None:
+    class Interrupted(hr.DataFlow):
+        def __iter__(self) -> Iterator[int]:
+            yield from range(400)
+            raise KeyboardInterrupt  # as if it came while the pipeline reads its input; it ends the pool
+
+    observation = Observation(mapper(Interrupted(), 2, slow), 600, progress=False)
+    with observation.flow, pytest.raises(KeyboardInterrupt):
+        observation.run()
+    verdict = verdict_of(observation)
+
+    assert verdict.kind == "stage"
+    assert "its 2 workers are busy" in verdict.text
+    assert "interrupted" in verdict.note
+    assert verdict.stats.flows[-1].pool.workers == 2
 
 
 def test_a_verdict_is_plain_data_and_a_table() -> None:

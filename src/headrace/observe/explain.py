@@ -27,7 +27,7 @@ from .units import bytes_text, percent, rate_text, seconds_text
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-__all__ = ["Kind", "Part", "Verdict", "explain", "judge"]
+__all__ = ["Kind", "Part", "Verdict", "explain", "judge", "name_of", "verdict_of"]
 
 Kind = Literal["source", "stage", "transport", "consumer"]
 
@@ -278,7 +278,7 @@ class _Case:
             notes = [verdict.note, f"what limits a copy is not known: one more of them gave {found.reason}"]
             return dataclasses.replace(verdict, note="; ".join(filter(None, notes)))
         limit = list(walk(runner.children[0]))[found.number]
-        within = f" In each copy, {_name(limit)} limits: it is busy {percent(found.busy)} of the time."
+        within = f" In each copy, {name_of(limit)} limits: it is busy {percent(found.busy)} of the time."
         return dataclasses.replace(verdict, text=verdict.text + within, inside=limit)
 
     def _next_limit(self, limit: FlowStats) -> tuple[float, str]:
@@ -400,14 +400,14 @@ class _Case:
 
     def name(self, f: FlowStats) -> str:
         """The flow, for people."""
-        return _name(self.flows[f.number])
+        return name_of(self.flows[f.number])
 
     def _size(self, pool: PoolStats) -> str:
         size = pool.result_bytes / max(pool.received, 1)
         return f"datapoints of {bytes_text(size)}" if size else "datapoints"
 
 
-def _name(flow: DataFlow) -> str:
+def name_of(flow: DataFlow) -> str:
     """A flow, for people: its class, and its function where it has one."""
     func = getattr(flow, "map_func", None) or getattr(flow, "func", None)
     name = type(flow).__name__

@@ -69,10 +69,18 @@ class Phase:
         self.consumer_s = 0.0
         self.stats: Stats
         self.idle_cores = 0.0
+        self._seen: tuple[Stats, int, float] | None = None
 
-    def end(self) -> None:
-        """It is over."""
-        self.stats = take(self._flow) - self._before
+    def saw(self, stats: Stats) -> None:
+        """The pipeline was looked at."""
+        self._seen = stats, self.datapoints, self.consumer_s
+
+    def end(self, *, broken_off: bool = False) -> None:
+        """It is over; broken off: the pools are gone already, so it ends with the last look at them."""
+        stats = take(self._flow)
+        if broken_off and self._seen is not None:
+            stats, self.datapoints, self.consumer_s = self._seen
+        self.stats = stats - self._before
         self.idle_cores = (_idle_seconds() - self._idle) / max(self.stats.seconds, 1e-9)
 
     @property
@@ -179,7 +187,7 @@ class Observation:
         finally:
             for phase, _ in self.phases:
                 if not hasattr(phase, "stats"):
-                    phase.end()
+                    phase.end(broken_off=True)
             for flow in _read_here(self.flow):
                 if flow._runtime.counters is not None:
                     flow._runtime.counters.slices = None
@@ -249,7 +257,7 @@ class Observation:
             phase.datapoints += 1
             if came - looked > 0.1:
                 looked = came
-                self._look(came)
+                phase.saw(self._look(came))
                 bar.update(min(round(came - self._began, 1), bar.total) - bar.n)
             if consumer_s:
                 held = now()
@@ -259,12 +267,13 @@ class Observation:
                     self.slices.add(Slice(-1, "the consumer works", held, now() - held, self._datapoints - 1, 1))
             asked = now()
 
-    def _look(self, now: float) -> None:
+    def _look(self, now: float) -> Stats:
         stats = take(self.flow)
         pools = [flow.pool for flow in stats.flows if flow.pool is not None]
         cpu_s = stats.cpu_s + sum(pool.cpu_s for pool in pools if pool.memory_bytes)
         memory = stats.memory_bytes + sum(pool.memory_bytes + pool.arena_bytes for pool in pools)
         self.points.append(Point(now - self._began, self._datapoints, cpu_s, memory))
+        return stats
 
     def _datapoints_of_all_passes(self) -> Generator[Any, None, None]:
         while True:

@@ -16,7 +16,7 @@ import numpy as np
 from .._version import __version__
 from ..flow import DataFlow, _read_here, walk
 from . import plots
-from .explain import Part, Verdict, verdict_of
+from .explain import Part, Verdict, name_of, verdict_of
 from .machine import available_cores
 from .observation import Observation
 from .stats import FlowStats
@@ -113,7 +113,8 @@ def _pipeline(flow: DataFlow, verdict: Verdict) -> str:
         mark = '<tspan class="mark">limits </tspan>' if limits else ""
         svg.append(f'<text class="name" x="{x}" y="{y + 16}">{_text(name)}</text>')
         svg.append(_box("track", x, y, room))
-        svg.append(_box("node limit" if limits and not waits else "node", x, y, wide))
+        if works or waits:
+            svg.append(_box("node limit" if limits and not waits else "node", x, y, wide))
         if waiting > 1:
             svg.append(_box("wait limit" if limits else "wait", min(x + wide, x + room - waiting), y, waiting))
         svg.append(f'<text class="detail" x="{x}" y="{y + 52}">{mark}{_text(detail)}</text>')
@@ -142,7 +143,7 @@ def _nodes(flow: DataFlow, verdict: Verdict) -> Iterator[tuple[str, str, float, 
         if id(f) in here:
             yield _name(stats, parts), _detail(stats, works), works, waits, f is verdict.flow, depth
         else:
-            yield stats.name, "in the copies", 0.0, 0.0, False, depth
+            yield name_of(f), "in each copy", 0.0, 0.0, f is verdict.inside, depth
         branches = len(f.children) > 1
         for child in f.children:
             yield from below(child, depth + branches)
