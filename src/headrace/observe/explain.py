@@ -356,7 +356,9 @@ class _Case:
 
     def _parents_transport(self, part: Part, pool: PoolStats) -> str:
         share = percent(part.fraction)
-        if pool.give_s > pool.decode_s + pool.receive_s:
+        # Both ends of each way: on a loaded machine this process may lose its processor the moment it wakes a worker,
+        # which looks like a long sending.
+        if pool.give_s + pool.take_s > pool.decode_s + pool.receive_s + pool.send_s:
             what, remedy = "sending tasks", "Let the source give less: file names, and read the files in the function."
         else:
             what, remedy = f"receiving {self._size(pool)}", _lighter(pool)
