@@ -1,43 +1,87 @@
-r"""Datapoints as bytes, in a form in which no code can travel.
+r"""Datapoints as data: a description in JSON, and the bytes of arrays and strings. No code can travel in it.
 
-What can be written: None, bool, int, float, complex, str, bytes, list, tuple, dict (with keys of these), numpy arrays
-and scalars of any dtype without objects. Nothing else can come out either, whoever made the bytes. A *record* begins
-with eight bytes::
+Files and messages between machines use it. Whoever made the bytes, only values of these types come out, every length
+is checked before memory is asked for, nesting is bounded, and what does not fit is a `MalformedError`.
 
-    magic "\x93HR"  version (1 byte)  CRC-32 of the rest (4 bytes, little-endian)  value
+In the description, ``None``, ``bool``, ``float``, ``int`` and short ``str`` stand for themselves. All else is a JSON
+list that begins with a tag:
 
-A value is one byte that tells its kind, and its content; numbers are little-endian, lengths are 8 bytes:
+=====  =======================================  ==================================================================
+tag    then                                     what it is
+=====  =======================================  ==================================================================
+l t    values                                   list, tuple
+d      key, value, key, value ...               dict
+b y u  length                                   bytes, bytearray, long str (UTF-8): the next ``length`` bytes
+a      dtype, order ("C" or "F"), dimensions    array: the next bytes
+s      dtype                                    numpy scalar: the next bytes
+i      hexadecimal digits                       int beyond 64 bits
+c      real, imaginary                          complex
+p      length                                   pickle: the next bytes; only where both sides allow it
+=====  =======================================  ==================================================================
 
-    N T F               None, True, False
-    i d c               int of 8 bytes, float of 8, complex of 16
-    I s b               length and bytes: a larger int, a str (UTF-8), bytes
-    l t m               count and values: list, tuple, dict (keys and values in turn)
-    a                   dtype (a value: its string, or a list of fields), shape (a tuple), length and bytes of an array
-    g                   the same of a scalar
+The bytes follow each other in the order of the description, each from a multiple of eight, so that arrays can be used
+where they lie. A *record*, in a file, is ::
+
+    magic "\x93HR"  version (1 byte)  CRC-32 of the rest (4 bytes)  length of the bytes (8 bytes)  bytes  description
+
+with numbers in little-endian order. `remote.wire` has the layout of a message.
 """
 
 from __future__ import annotations
 
+import json
 import math
+import pickle
+import re
 import struct
 import zlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.lib.format import descr_to_dtype
 
-__all__ = ["MAGIC", "decode", "encode"]
+from .errors import SerializationError
+
+__all__ = ["MAGIC", "Described", "Limits", "MalformedError", "Reader", "decode", "describe", "encode", "padded"]
 
 MAGIC = b"\x93HR"
-VERSION = 1
+VERSION = 2
 MAX_DEPTH = 64
 
-_Q = struct.Struct("<Q")
-_INT = struct.Struct("<q")
-_FLOAT = struct.Struct("<d")
-_COMPLEX = struct.Struct("<dd")
 _HEAD = struct.Struct("<3sBI")
+_LENGTH = struct.Struct("<Q")
+_START = _HEAD.size + _LENGTH.size
+
+_LONG_TEXT = 256
+_INT64 = range(-(1 << 63), 1 << 63)
+_DTYPE = re.compile(r"[<>|][biufcSUmMV][1-9][0-9]{0,9}(\[[0-9a-zA-Zμ]{1,16}(/[0-9]{1,9})?\])?")
+
+Blob = bytes | bytearray | np.ndarray[Any, Any]
+Dtype = np.dtype[Any]
+
+
+class MalformedError(ValueError):
+    """Bytes that headrace did not write, or that were damaged since."""
+
+
+class Limits(NamedTuple):
+    """What is too much to be read from a stranger.
+
+    Attributes:
+        description_bytes: of the JSON text. Objects made of it take up to 20 times as much memory.
+        odd_keys: keys of dicts that are not ``str``, in one datapoint: whoever sends them can choose their hashes.
+    """
+
+    description_bytes: int
+    odd_keys: int
+
+
+def padded(nbytes: int) -> int:
+    """The next multiple of eight."""
+    return (nbytes + 7) & ~7
+
+
+# -- records
 
 
 def encode(value: Any) -> bytes:
@@ -55,205 +99,431 @@ def encode(value: Any) -> bytes:
             ...
         TypeError: [1]['size'] is a set, which only pickle can store
     """
-    parts: list[bytes | memoryview] = [b""]
-    try:
-        _write(value, parts, 0)
-    except _NotPlain as error:
-        raise TypeError(f"{error}" if error.args[0][0] != " " else f"it{error}") from None
-    crc = 0
-    for part in parts:
-        crc = zlib.crc32(part, crc)
-    parts[0] = _HEAD.pack(MAGIC, VERSION, crc)
-    return b"".join(parts)
+    described = describe(value)
+    end = _START + described.nbytes
+    record = np.empty(end + len(described.text), np.uint8)
+    _LENGTH.pack_into(record.data, _HEAD.size, described.nbytes)
+    described.write(record[_START:end])
+    record.data[end:] = described.text
+    _HEAD.pack_into(record.data, 0, MAGIC, VERSION, zlib.crc32(record.data[_HEAD.size :]))
+    return record.tobytes()
 
 
 def decode(record: bytes | memoryview) -> Any:
-    """The value of a record. Arrays are new, writable ones.
+    """The value of a record. Arrays are new, writable ones; those of one record share a piece of memory.
 
     Raises:
-        ValueError: it is no record, of another version, or damaged.
+        MalformedError: it is no record, of another version, or damaged.
     """
-    if len(record) < _HEAD.size or bytes(record[:3]) != MAGIC:
-        raise ValueError(f"it does not begin as a record of headrace, but with {bytes(record[:8])!r}")
+    if len(record) < _START or bytes(record[:3]) != MAGIC:
+        raise MalformedError(f"it does not begin as a record of headrace, but with {bytes(record[:8])!r}")
     _, version, crc = _HEAD.unpack_from(record)
     if version != VERSION:
-        raise ValueError(f"the record has version {version}, this headrace reads version {VERSION}")
-    body = memoryview(record)[_HEAD.size :]
-    if zlib.crc32(body) != crc:
-        raise ValueError("the checksum of the record does not match: it is damaged")
+        raise MalformedError(f"the record has version {version}, this headrace reads version {VERSION}")
+    view = memoryview(record)
+    if zlib.crc32(view[_HEAD.size :]) != crc:
+        raise MalformedError("the checksum of the record does not match: it is damaged")
+    end = _START + _LENGTH.unpack_from(view, _HEAD.size)[0]
+    if end > len(view):
+        raise MalformedError(f"the record is malformed: {end} bytes announced, {len(view)} there")
+    reader = Reader(view[end:], memoryview(bytearray(view[_START:end])))
     try:
-        value, end = _read(body, 0, 0)
-    except (LookupError, struct.error, UnicodeDecodeError, TypeError, OverflowError, SyntaxError) as error:
-        raise ValueError(f"the record is malformed: {error}") from error
-    if end != len(body):
-        raise ValueError(f"the record is malformed: {len(body) - end} bytes are left over")
+        value = reader.read(reader.plain)
+        reader.finish()
+    except MalformedError as error:
+        raise MalformedError(f"the record is malformed: {error}") from error
     return value
 
 
-def _write(value: Any, parts: list[bytes | memoryview], depth: int) -> None:
-    if depth > MAX_DEPTH:
-        raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
-    kind = type(value)
-    if value is None or kind is bool:
-        parts.append(b"N" if value is None else b"T" if value else b"F")
-    elif kind is int:
-        if -(2**63) <= value < 2**63:
-            parts.append(b"i" + _INT.pack(value))
-        else:
-            _write_bytes(b"I", value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True), parts)
-    elif kind is float:
-        parts.append(b"d" + _FLOAT.pack(value))
-    elif kind is complex:
-        parts.append(b"c" + _COMPLEX.pack(value.real, value.imag))
-    elif kind is str:
-        _write_bytes(b"s", value.encode("utf-8", "surrogatepass"), parts)
-    elif kind is bytes:
-        _write_bytes(b"b", value, parts)
-    elif kind is list or kind is tuple:
-        parts.append((b"l" if kind is list else b"t") + _Q.pack(len(value)))
-        for index, item in enumerate(value):
-            _inside(item, f"[{index}]", parts, depth)
-    elif kind is dict:
-        parts.append(b"m" + _Q.pack(len(value)))
-        for key, item in value.items():
-            _inside(key, f" key {key!r:.40}", parts, depth)
-            _inside(item, f"[{key!r:.40}]", parts, depth)
-    elif (kind is np.ndarray or isinstance(value, np.generic)) and not value.dtype.hasobject:
-        _write_array(value, parts, depth)
-    else:
-        name = f"{kind.__name__} of dtype {value.dtype}" if isinstance(value, np.ndarray) else kind.__name__
-        raise _NotPlain(f" is a {name}, which only pickle can store")
+# -- writing
 
 
-class _NotPlain(TypeError):
-    """The text, which grows by the way to the culprit as the call stack unwinds."""
+class Described:
+    """A value, ready to be written.
+
+    Attributes:
+        text: the description.
+        nbytes: of what goes with it.
+    """
+
+    __slots__ = ("_blobs", "nbytes", "text")
+
+    def __init__(self, text: bytes, blobs: list[Blob]):
+        self.text = text
+        self.nbytes = 0
+        for blob in blobs:
+            self.nbytes += padded(blob.nbytes if isinstance(blob, np.ndarray) else len(blob))
+        self._blobs = blobs
+
+    def write(self, memory: np.ndarray[Any, Any]) -> None:
+        """Write the bytes into ``memory``, ``nbytes`` of uint8."""
+        at = 0
+        for blob in self._blobs:
+            if isinstance(blob, np.ndarray):
+                length = blob.nbytes
+                if length:
+                    order: Any = "F" if blob.flags.fnc else "C"
+                    np.copyto(np.ndarray(blob.shape, blob.dtype, memory, at, order=order), blob)
+            else:
+                length = len(blob)
+                memory.data[at : at + length] = blob
+            end = at + padded(length)
+            if at + length < end:
+                memory[at + length : end] = 0
+            at = end
 
 
-def _inside(value: Any, where: str, parts: list[bytes | memoryview], depth: int) -> None:
+_dumps = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+def describe(value: Any, *, allow_pickle: bool = False, limits: Limits | None = None) -> Described:
+    """Describe a value. Its arrays must stay as they are until they are written.
+
+    Raises:
+        TypeError: a part of it is no data and pickle is not allowed; the message says which.
+        ValueError: it is nested too deep, or exceeds ``limits``.
+
+    Example:
+        >>> describe([1, (None, b"xy")]).text
+        b'["l",1,["t",null,["b",2]]]'
+    """
+    walk = _Describer(allow_pickle)
     try:
-        _write(value, parts, depth + 1)
+        text = _dumps(walk.plain(value, 0)).encode()
     except _NotPlain as error:
-        raise _NotPlain(where + str(error)) from None
+        where = _path(value, error.culprit, 0) or "it"
+        raise TypeError(f"{where} is a {_kind(error.culprit)}, which only pickle can store") from error.__cause__
+    if limits is not None:
+        _check(limits, len(text), walk.odd_keys)
+    return Described(text, walk.blobs)
 
 
-def _write_bytes(kind: bytes, data: bytes | memoryview, parts: list[bytes | memoryview]) -> None:
-    parts.append(kind + _Q.pack(len(data)))
-    parts.append(data)
+def _check(limits: Limits, length: int, odd_keys: int) -> None:
+    if length > limits.description_bytes:
+        raise ValueError(
+            f"it has {length:,} bytes of structure and small values, at most {limits.description_bytes:,} are "
+            "possible; turn long lists of numbers into arrays"
+        )
+    if odd_keys > limits.odd_keys:
+        raise ValueError(f"it has {odd_keys} dict keys that are not str, at most {limits.odd_keys} are possible")
 
 
-def _write_array(value: Any, parts: list[bytes | memoryview], depth: int) -> None:
-    parts.append(b"a" if type(value) is np.ndarray else b"g")
-    dtype = value.dtype
-    _write(dtype.str if dtype.names is None else _plain_fields(dtype), parts, depth)
-    _write(tuple(int(n) for n in value.shape), parts, depth)
-    _write_bytes(b"", np.asarray(value).tobytes(), parts)
+class _NotPlain(Exception):
+    def __init__(self, culprit: Any):
+        self.culprit = culprit
 
 
-def _plain_fields(dtype: np.dtype[Any]) -> list[Any]:
-    # As np.dtype.descr has it: (name, type) or (name, type, shape), without code; padding is a nameless field.
-    def plain(entry: Any) -> Any:
-        return [plain(e) for e in entry] if isinstance(entry, list) else entry
-
-    return [tuple(plain(part) for part in field) for field in dtype.descr]
+def _kind(value: Any) -> str:
+    name = type(value).__name__
+    return f"{name} of dtype {value.dtype}" if isinstance(value, (np.ndarray, np.generic)) else name
 
 
-def _read(data: memoryview, at: int, depth: int) -> tuple[Any, int]:
+def _path(value: Any, culprit: Any, depth: int) -> str | None:
+    """How to get from a value to a part of it."""
+    if value is culprit:
+        return ""
     if depth > MAX_DEPTH:
-        raise ValueError(f"the record is malformed: nested more than {MAX_DEPTH} levels deep")
-    reader = _READERS.get(data[at])
-    if reader is None:
-        raise ValueError(f"the record is malformed: there is no kind {data[at]}")
-    return reader(data, at + 1, depth)
+        return None
+    parts: list[tuple[str, Any]] = []
+    if type(value) in (list, tuple):
+        parts = [(f"[{at}]", part) for at, part in enumerate(value)]
+    elif type(value) is dict:
+        parts = [(f" key {key!r:.40}", key) for key in value] + [(f"[{k!r:.40}]", part) for k, part in value.items()]
+    for step, part in parts:
+        rest = _path(part, culprit, depth + 1)
+        if rest is not None:
+            return ("it" if step[0] == " " and depth == 0 else "") + step + rest
+    return None
 
 
-def _length(data: memoryview, at: int) -> tuple[int, int]:
-    length = _Q.unpack_from(data, at)[0]
-    if length > len(data) - at - 8:  # before anything is allocated
-        raise ValueError(f"the record is malformed: {length} bytes or items announced, {len(data) - at - 8} left")
-    return length, at + 8
+class _Describer:
+    def __init__(self, allow_pickle: bool):
+        self.blobs: list[Blob] = []
+        self.odd_keys = 0
+        self._allow_pickle = allow_pickle
+
+    def plain(self, value: Any, depth: int) -> Any:
+        kind = type(value)
+        if kind is str:
+            return value if len(value) < _LONG_TEXT else self._blob("u", value.encode("utf-8", "surrogatepass"))
+        if kind is int:
+            return value if value in _INT64 else ["i", hex(value)]
+        if value is None or kind is float or kind is bool:
+            return value
+        if depth == MAX_DEPTH:
+            raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
+        if kind is np.ndarray:
+            dtype = _name(value.dtype)
+            if dtype is not None:
+                self.blobs.append(value)
+                return ["a", dtype, "F" if value.flags.fnc else "C", *value.shape]
+        elif kind is list:
+            return ["l", *[self.plain(v, depth + 1) for v in value]]
+        elif kind is tuple:
+            return ["t", *[self.plain(v, depth + 1) for v in value]]
+        elif kind is dict:
+            return self._dict(value, depth)
+        elif kind is bytes:
+            return self._blob("b", value)
+        elif kind is bytearray:
+            return self._blob("y", value)
+        elif isinstance(value, np.generic):
+            dtype = _name(value.dtype)
+            if dtype is not None and kind is value.dtype.type:
+                self.blobs.append(np.asarray(value))
+                return ["s", dtype]
+        elif kind is complex:
+            return ["c", value.real, value.imag]
+        return self._object(value)
+
+    def _dict(self, value: dict[Any, Any], depth: int) -> list[Any]:
+        flat: list[Any] = ["d"]
+        for key, component in value.items():
+            if type(key) is not str:
+                self.odd_keys += 1
+            flat.append(self.plain(key, depth + 1))
+            flat.append(self.plain(component, depth + 1))
+        return flat
+
+    def _blob(self, tag: str, data: bytes | bytearray) -> list[Any]:
+        self.blobs.append(data)
+        return [tag, len(data)]
+
+    def _object(self, value: Any) -> list[Any]:
+        if not self._allow_pickle:
+            raise _NotPlain(value)
+        try:
+            return self._blob("p", pickle.dumps(value, 5))
+        except Exception as error:
+            raise SerializationError(f"a {_kind(value)} in it cannot be pickled: {error}") from error
 
 
-def _bytes(data: memoryview, at: int) -> tuple[memoryview, int]:
-    length, at = _length(data, at)
-    return data[at : at + length], at + length
+def _name(dtype: Dtype) -> Any:
+    """A dtype as JSON; None if it is more than data. Its metadata are not kept, as `numpy.save` does not keep them."""
+    if dtype.hasobject or dtype.itemsize == 0:
+        return None
+    if dtype.isbuiltin == 1:
+        return dtype.str
+    if dtype.subdtype is not None:
+        base, shape = dtype.subdtype
+        name = _name(base)
+        return None if name is None else ["A", name, *shape]
+    if dtype.names is not None:
+        return _fields(dtype, dtype.names)
+    return dtype.str if dtype.kind in "biufcSUmMV" and np.dtype(dtype.str) == dtype else None
 
 
-def _read_bigint(data: memoryview, at: int, depth: int) -> tuple[Any, int]:
-    raw, at = _bytes(data, at)
-    return int.from_bytes(raw, "little", signed=True), at
+def _fields(dtype: Dtype, names: tuple[str, ...]) -> Any:
+    described: list[Any] = ["S", dtype.itemsize]
+    fields: Any = dtype.fields
+    for name in names:
+        field, offset, *title = fields[name]
+        inner = _name(field)
+        if inner is None or title:
+            return None
+        described.append([name, inner, offset])
+    return described
 
 
-def _read_complex(data: memoryview, at: int, depth: int) -> tuple[Any, int]:
-    return complex(*_COMPLEX.unpack_from(data, at)), at + 16
+# -- reading
 
 
-def _read_str(data: memoryview, at: int, depth: int) -> tuple[Any, int]:
-    raw, at = _bytes(data, at)
-    return str(raw, "utf-8", "surrogatepass"), at
+class Reader:
+    """Makes values of what was described.
+
+    Arrays are views of ``body``, writable if it is; what else there is, is copied.
+
+    Args:
+        text: the description, of one value or of several in a list.
+        body: the bytes of all of them.
+        allow_pickle: whether pickles are read. Reading one runs whatever its sender wants.
+        limits: None: what is read is not from a stranger.
+
+    Attributes:
+        plain: the description, for `read`.
+
+    Raises:
+        MalformedError: the description is no JSON, or too long.
+    """
+
+    def __init__(self, text: memoryview, body: memoryview, *, allow_pickle: bool = False, limits: Limits | None = None):
+        if limits is not None and len(text) > limits.description_bytes:
+            raise MalformedError("a description too long")
+        try:
+            self.plain = json.loads(bytes(text))
+        except (ValueError, RecursionError, MemoryError) as error:
+            raise MalformedError(f"a description that makes no sense ({type(error).__name__})") from error
+        self._position = 0
+        self._body = body
+        self._allow_pickle = allow_pickle
+        self._most_odd_keys = limits.odd_keys if limits is not None else None
+        self._odd_keys = 0
+        self._unreadable: SerializationError | None = None
+
+    def read(self, plain: Any) -> Any:
+        """The next value.
+
+        Args:
+            plain: its description.
+
+        Raises:
+            MalformedError: that is no description, or not one of the next bytes.
+            SerializationError: a pickle in it cannot be read here. The values behind it can.
+        """
+        self._odd_keys, self._unreadable = 0, None
+        try:
+            value = self._value(plain, 0)
+        except MalformedError:
+            raise
+        except (ValueError, TypeError, IndexError, KeyError, OverflowError, RecursionError, MemoryError) as error:
+            raise MalformedError(f"a description that makes no sense ({type(error).__name__})") from error
+        if self._unreadable is not None:
+            raise self._unreadable
+        return value
+
+    def finish(self) -> None:
+        """There are no more values.
+
+        Raises:
+            MalformedError: but there are more bytes.
+        """
+        if self._position != len(self._body):
+            raise MalformedError("bytes that nothing describes")
+
+    def _value(self, plain: Any, depth: int) -> Any:
+        kind = type(plain)
+        if kind is not list:
+            if kind is dict:
+                raise MalformedError("a JSON object")
+            return plain
+        if depth == MAX_DEPTH:
+            raise MalformedError(f"nested more than {MAX_DEPTH} levels deep")
+        return _READERS[plain[0]](self, plain, depth + 1)
+
+    def _take(self, plain: list[Any]) -> memoryview:
+        _, length = plain
+        return self._bytes(length)
+
+    def _bytes(self, length: int) -> memoryview:
+        if type(length) is not int or length < 0 or padded(length) > len(self._body) - self._position:
+            raise MalformedError("a length beyond the bytes that are there")
+        start = self._position
+        self._position += padded(length)
+        return self._body[start : start + length]
+
+    def _list(self, plain: list[Any], depth: int) -> list[Any]:
+        return [self._value(v, depth) for v in plain[1:]]
+
+    def _tuple(self, plain: list[Any], depth: int) -> tuple[Any, ...]:
+        return tuple(self._list(plain, depth))
+
+    def _dict(self, plain: list[Any], depth: int) -> dict[Any, Any]:
+        if len(plain) % 2 == 0:
+            raise MalformedError("a key without value")
+        found: dict[Any, Any] = {}
+        for at in range(1, len(plain), 2):
+            key = self._value(plain[at], depth)
+            if type(key) is not str:
+                self._odd_keys += 1
+                if self._most_odd_keys is not None and self._odd_keys > self._most_odd_keys:
+                    raise MalformedError("too many keys that are not str")
+            found[key] = self._value(plain[at + 1], depth)
+        return found
+
+    def _bytes_copied(self, plain: list[Any], depth: int) -> bytes:
+        return bytes(self._take(plain))
+
+    def _bytearray(self, plain: list[Any], depth: int) -> bytearray:
+        return bytearray(self._take(plain))
+
+    def _text(self, plain: list[Any], depth: int) -> str:
+        return str(self._take(plain), "utf-8", "surrogatepass")
+
+    def _any_array(self, plain: list[Any], depth: int) -> np.ndarray[Any, Any]:
+        return self._array(_dtype(plain[1], 0), plain[2], tuple(plain[3:]))
+
+    def _scalar(self, plain: list[Any], depth: int) -> Any:
+        _, dtype = plain
+        return self._array(_dtype(dtype, 0), "C", ()).copy()[()]
+
+    def _array(self, dtype: Dtype, order: Any, shape: tuple[Any, ...]) -> np.ndarray[Any, Any]:
+        if order not in ("C", "F") or any(type(n) is not int or n < 0 for n in shape) or dtype.subdtype is not None:
+            raise MalformedError("a bad array")
+        nbytes = math.prod(shape) * dtype.itemsize
+        memory = self._bytes(nbytes)
+        if nbytes == 0:
+            return np.empty(shape, dtype, order)
+        array: np.ndarray[Any, Any] = np.ndarray(shape, dtype, buffer=memory, order=order)
+        if dtype.kind == "U" and array.size and _highest_character(memory, dtype) > 0x10FFFF:
+            raise MalformedError("no characters")
+        return array if array.flags.aligned else array.copy(order)
+
+    def _long_int(self, plain: list[Any], depth: int) -> int:
+        _, digits = plain
+        return int(digits, 16)
+
+    def _complex(self, plain: list[Any], depth: int) -> complex:
+        _, real, imaginary = plain
+        if type(real) is not float or type(imaginary) is not float:
+            raise MalformedError("a bad complex number")
+        return complex(real, imaginary)
+
+    def _pickled(self, plain: list[Any], depth: int) -> Any:
+        if not self._allow_pickle:
+            raise MalformedError("a pickle, which is not allowed here (allow_pickle)")
+        data = self._take(plain)
+        try:
+            return pickle.loads(data)
+        except Exception as error:
+            self._unreadable = SerializationError(
+                f"a pickled object cannot be read here ({type(error).__name__}: {error}); both sides need the same "
+                "modules"
+            )
+            self._unreadable.__cause__ = error
+            return None
 
 
-def _read_bytes(data: memoryview, at: int, depth: int) -> tuple[Any, int]:
-    raw, at = _bytes(data, at)
-    return bytes(raw), at
-
-
-def _read_list(data: memoryview, at: int, depth: int) -> tuple[list[Any], int]:
-    count, at = _length(data, at)
-    items = []
-    for _ in range(count):
-        item, at = _read(data, at, depth + 1)
-        items.append(item)
-    return items, at
-
-
-def _read_tuple(data: memoryview, at: int, depth: int) -> tuple[Any, int]:
-    items, at = _read_list(data, at, depth)
-    return tuple(items), at
-
-
-def _read_dict(data: memoryview, at: int, depth: int) -> tuple[Any, int]:
-    count, at = _length(data, at)
-    items = {}
-    for _ in range(count):
-        key, at = _read(data, at, depth + 1)
-        items[key], at = _read(data, at, depth + 1)
-    return items, at
-
-
-def _read_array(data: memoryview, at: int, depth: int) -> tuple[Any, int]:
-    spec, at = _read(data, at, depth)
-    shape, at = _read(data, at, depth)
-    raw, at = _bytes(data, at)
-    dtype = descr_to_dtype(spec)
-    if dtype.hasobject:
-        raise ValueError("the record is malformed: an array of objects")
-    if not (type(shape) is tuple and all(type(n) is int and n >= 0 for n in shape)):
-        raise ValueError(f"the record is malformed: shape {shape!r:.60}")
-    if math.prod(shape) * dtype.itemsize != len(raw):
-        raise ValueError(f"the record is malformed: {len(raw)} bytes for shape {shape} of {dtype}")
-    return np.ndarray(shape, dtype, bytearray(raw)), at
-
-
-def _read_scalar(data: memoryview, at: int, depth: int) -> tuple[Any, int]:
-    array, at = _read_array(data, at, depth)
-    return array[()], at
-
-
-_Reader = Callable[[memoryview, int, int], tuple[Any, int]]
-
-_READERS: dict[int, _Reader] = {
-    ord("N"): lambda data, at, depth: (None, at),
-    ord("T"): lambda data, at, depth: (True, at),
-    ord("F"): lambda data, at, depth: (False, at),
-    ord("i"): lambda data, at, depth: (_INT.unpack_from(data, at)[0], at + 8),
-    ord("d"): lambda data, at, depth: (_FLOAT.unpack_from(data, at)[0], at + 8),
-    ord("c"): _read_complex,
-    ord("I"): _read_bigint,
-    ord("s"): _read_str,
-    ord("b"): _read_bytes,
-    ord("l"): _read_list,
-    ord("t"): _read_tuple,
-    ord("m"): _read_dict,
-    ord("a"): _read_array,
-    ord("g"): _read_scalar,
+_READERS: dict[str, Callable[[Reader, list[Any], int], Any]] = {
+    "l": Reader._list,
+    "t": Reader._tuple,
+    "d": Reader._dict,
+    "b": Reader._bytes_copied,
+    "y": Reader._bytearray,
+    "u": Reader._text,
+    "a": Reader._any_array,
+    "s": Reader._scalar,
+    "i": Reader._long_int,
+    "c": Reader._complex,
+    "p": Reader._pickled,
 }
+
+
+def _highest_character(memory: memoryview, dtype: Dtype) -> int:
+    return int(np.frombuffer(memory, f"{dtype.byteorder}u4".replace("=", "<").replace("|", "<")).max())
+
+
+def _dtype(name: Any, depth: int) -> Dtype:
+    if type(name) is str:
+        if not _DTYPE.fullmatch(name):
+            raise MalformedError("no dtype of data")
+        return np.dtype(name)
+    if depth == MAX_DEPTH:
+        raise MalformedError("nested too deep")
+    if name[0] == "A":
+        _, base, *shape = name
+        if not all(type(n) is int and n > 0 for n in shape) or math.prod(shape) > 1 << 40:
+            raise MalformedError("a bad subarray")
+        subarray: Dtype = np.dtype((_dtype(base, depth + 1), tuple(shape)))
+        return subarray
+    tag, itemsize, *fields = name
+    if tag != "S" or type(itemsize) is not int or not 0 < itemsize < 1 << 40:
+        raise MalformedError("no dtype of data")
+    names, formats, offsets = zip(*fields, strict=True)
+    described = {
+        "names": list(names),
+        "formats": [_dtype(f, depth + 1) for f in formats],
+        "offsets": list(offsets),
+        "itemsize": itemsize,
+    }
+    structured: Dtype = np.dtype(described)  # type: ignore[call-overload]
+    return structured

@@ -1,7 +1,7 @@
 """Fuzz the decoder with coverage, outside of the suite.
 
-``pip install atheris; python fuzz_codec.py -max_total_time=600``. Whatever comes, there is a value or a `WireError`: no
-other error, no hang (10 s), no memory blow-up (512 MB).
+``pip install atheris; python fuzz_codec.py -max_total_time=600``. Whatever comes, there is a value or a
+`MalformedError`: no other error, no hang (10 s), no memory blow-up (512 MB).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-_HEADER = struct.Struct("!4sHBx16sQQI")
+_HEADER = struct.Struct("!4sHBx16sQIQI")
 
 
 _WORDS = [
@@ -51,36 +51,48 @@ def _scrap(pieces: Iterator[int], depth: int) -> Any:
 
 def one(data: bytes) -> None:
     """The first byte decides where the rest goes in: as a message, behind a header that is right, or as a value."""
-    from headrace.remote.codec import WireError, decode
-    from headrace.remote.wire import unpack
+    from headrace.plain_codec import MAGIC, MalformedError
+    from headrace.remote.wire import Values, unpack
 
     if not data:
         return
     kind, rest = data[0] % 4, data[1:]
     try:
         if kind == 0:
-            unpack(memoryview(rest)).value()
+            _read_all(Values(unpack(memoryview(rest))))
         elif kind == 3:
             pieces = iter(rest)
-            decode(json.dumps(_scrap(pieces, 0)).encode(), memoryview(bytes(pieces)))
+            text = json.dumps(_scrap(pieces, 0)).encode()
+            body = bytes(pieces)
+            _read_record(MAGIC, len(body).to_bytes(8, "little") + body + text)
         elif kind == 1:
-            text, _, body = rest.partition(b"\0")
-            decode(text, memoryview(body))
+            _read_record(MAGIC, rest)
         else:
             length = min(len(rest), data[0])
-            total = 48 + len(rest)
-            header = _HEADER.pack(b"hdrc", 1, 5, bytes(16), 0, total, length)
-            check = struct.pack("!I", zlib.crc32(rest[:length], zlib.crc32(header)))
-            unpack(memoryview(bytearray(header + check + rest))).value()
-    except WireError:
+            entries = rest[0] % 8 if rest else 0
+            header = _HEADER.pack(b"hdrc", 2, 5, bytes(16), 0, entries, 56 + len(rest), length)
+            check = struct.pack("!I", zlib.crc32(rest[len(rest) - length :], zlib.crc32(header)))
+            _read_all(Values(unpack(memoryview(bytearray(header + check + bytes(4) + rest)))))
+    except MalformedError:
         pass
+
+
+def _read_all(values: Any) -> None:
+    while values.left:
+        values.next()
+
+
+def _read_record(magic: bytes, rest: bytes) -> None:
+    from headrace.plain_codec import decode
+
+    decode(magic + b"\x02" + zlib.crc32(rest).to_bytes(4, "little") + rest)
 
 
 def main() -> None:
     import atheris
 
-    with atheris.instrument_imports(include=["headrace.remote"]):
-        import headrace.remote.codec
+    with atheris.instrument_imports(include=["headrace.remote", "headrace.plain_codec"]):
+        import headrace.plain_codec
         import headrace.remote.wire  # noqa: F401
     atheris.Setup([sys.argv[0], "-timeout=10", "-rss_limit_mb=512", *sys.argv[1:]], one)
     atheris.Fuzz()

@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import stat
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from senders import Threads
 
 import headrace as hr
 from headrace.remote.security import write_keys
-from headrace.remote.wire import Kind, Packer
+from headrace.remote.wire import Kind, Packer, to_send
 
 STREAM = b"x" * 16
 HELLO = {"name": "stranger", "ack": False, "pickle": False, "hwm": 50, "buffer_bytes": 1 << 20}
@@ -234,8 +235,26 @@ def stranger(address: str) -> Iterator[Stranger]:
     one.close()
 
 
-def entry(number: int, value: Any = 666, **options: Any) -> bytes:
-    return Packer().pack(Kind.DATA, STREAM, number, value, **options).bytes
+def entry(number: int, *values: Any) -> bytes:
+    return Packer().pack(Kind.DATA, STREAM, number, *values or [666]).bytes
+
+
+def pickled(number: int) -> bytes:
+    packer = Packer()
+    packer.add(to_send({1}, allow_pickle=True))
+    return packer.seal(Kind.DATA, STREAM, number).bytes
+
+
+def wrong_count() -> bytes:
+    """A message that says that it has three values, and has two."""
+    message = bytearray(entry(0, 1, 2))
+    message[32:36] = (3).to_bytes(4, "big")
+    message[48:52] = zlib.crc32(message[-5:], zlib.crc32(message[:48])).to_bytes(4, "big")
+    return bytes(message)
+
+
+def start_at(number: int) -> bytes:
+    return Packer().pack(Kind.START, STREAM, number, 0).bytes
 
 
 def other_version() -> bytes:
@@ -256,8 +275,16 @@ FAULTS: dict[str, tuple[Callable[[Stranger], None], str]] = {
     "other arguments": (lambda s: s.greet(ack=True), "the receiver has ack=False, the sender ack=True"),
     "repeated": (lambda s: (s.greet(), s.say(entry(0, 1)), s.say(entry(0, 2))), "entry 0 again"),  # type: ignore
     "out of order": (lambda s: (s.greet(), s.say(entry(5))), "entry 5 out of order"),  # type: ignore
+    "repeated in part": (lambda s: (s.greet(), s.say(entry(0, 1, 2)), s.say(entry(1, 2, 3))), "entry 1 again"),  # type: ignore
+    "a start far back": (
+        lambda s: (s.greet(), s.say(start_at(9)), s.say(entry(9, *[1] * 50)), s.say(start_at(0))),  # type: ignore
+        "a start at entry 0",
+    ),
+    "too many in one": (lambda s: (s.greet(), s.say(entry(0, *[1] * 60))), "more entries than"),  # type: ignore
+    "another number of values": (lambda s: (s.greet(), s.say(wrong_count())), "not as many values as it says"),  # type: ignore
+    "no values": (lambda s: (s.greet(), s.say(Packer().seal(Kind.DATA, STREAM, 0).bytes)), "wrong number of entries"),  # type: ignore
     "too many": (lambda s: (s.greet(), [s.say(entry(n, 1)) for n in range(200)]), "more entries than"),  # type: ignore
-    "a pickle": (lambda s: (s.greet(), s.say(entry(0, {1}, allow_pickle=True))), "a pickle"),  # type: ignore
+    "a pickle": (lambda s: (s.greet(), s.say(pickled(0))), "a pickle"),  # type: ignore
     "for a sender": (lambda s: (s.greet(), s.say(Packer().pack(Kind.ACK, STREAM).bytes)), "not for a"),  # type: ignore
 }
 
@@ -336,7 +363,7 @@ def test_a_sender_finds_out_that_the_receiver_has_another_version(address: str, 
     context.destroy(linger=0)
 
     assert isinstance(error, hr.ProtocolError)
-    assert "speaks version 7 of the protocol, this sender version 1; install the same release" in str(error)
+    assert "speaks version 7 of the protocol, this sender version 2; install the same release" in str(error)
 
 
 def test_a_sender_finds_out_that_nobody_of_headrace_answers(address: str, threads: Threads) -> None:

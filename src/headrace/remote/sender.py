@@ -8,7 +8,8 @@ import logging
 import os
 import socket
 import sys
-from collections import deque
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,12 @@ from .._checks import check_count, known_length
 from .._progress import progress_bar
 from ..errors import PeerLost, ProtocolError, RemoteError, SerializationError
 from ..flow import DataFlow, as_flow
-from .codec import WireError
-from .link import Link, Options, Patience, check_heartbeat, check_timeout
+from ..plain_codec import Described, MalformedError
+from .bundles import HOLD_S, Alarm, Bundle, Bundler, Grant, Window
+from .link import Link, Options, Patience, check_heartbeat, check_timeout, keep_freed_memory
 from .replay import Replay, StateFile
 from .security import Gatekeeper, PathLike, check_keys, load_keys, parse_address
-from .wire import VERSION, Kind, Message, Packer, VersionError, unpack
+from .wire import EMPTY_BYTES, VERSION, Kind, Message, Packer, VersionError, size, to_send, unpack
 
 __all__ = ["SendResult", "send_dataflow_zmq"]
 
@@ -34,8 +36,6 @@ _MAX_REPLY_BYTES = 1 << 16
 HEARTBEAT_S = 5.0
 _TICK_MS = 1000
 _LINGER_S = 1.0
-_LOOK_EVERY = 16
-"""After so many entries the sender looks for acknowledgements even if it could go on without."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,8 +111,8 @@ def send_dataflow_zmq(
         A `SendResult`, if ``passes`` is given.
 
     Order and integrity: in the order of the flow. Without ``ack``, at most ``hwm`` datapoints are lost when the
-        receiver
-    ends in mid-stream; `SendResult.lost` and the log count them. When only the connection breaks, none is.
+        receiver ends in mid-stream; `SendResult.lost` and the log count them. When only the connection breaks, none is.
+        Datapoints that the flow makes quickly travel together; none waits for others longer than 5 ms.
 
     Raises:
         TypeError, ValueError: at once, for arguments of a wrong type or value.
@@ -166,6 +166,7 @@ def send_dataflow_zmq(
         file = StateFile(Path(state_file)) if state_file is not None else None
         if file is not None:
             stack.callback(file.close)
+        keep_freed_memory()
         replay = Replay(flow, passes, file, keep=ack)
         stack.callback(replay.close)
         stream = file.stream if file is not None else os.urandom(16)
@@ -191,23 +192,14 @@ def _bar(flow: DataFlow, name: str, progress: bool | None) -> Any:
     return progress_bar(total=known_length(flow), desc=name, unit="dp", disable=not shown, leave=True)
 
 
-class _Entry:
-    """What is sent, or to be sent, until it is acknowledged."""
-
-    __slots__ = ("frame", "nbytes", "number")
-
-    def __init__(self, number: int, frame: zmq.Frame):
-        self.number = number
-        self.frame = frame
-        self.nbytes = len(frame)
-
-
 class _Sender:
     """The conversation with a receiver.
 
-    ``_window`` holds all entries that were made and are not acknowledged; the first ``_sent`` of them went over this
-    connection. When there is a new connection, the receiver says which entry it wants first: that is either in the
-    window, or (with ``ack``) the flow goes back to it.
+    ``_window`` holds what was made and is not acknowledged. When there is a new connection, the receiver says which
+    entry it wants first: that is either in the window, or (with ``ack``) the flow goes back to it.
+
+    ``_lock`` belongs to who talks: this thread, or the alarm's while this one waits for the flow. The alarm only sends
+    what is held, and only what may be sent.
     """
 
     def __init__(
@@ -224,16 +216,15 @@ class _Sender:
         self._hello = hello
         self._patience = patience
         self._packer = Packer()
-        self._window: deque[_Entry] = deque()
-        self._sent = 0
-        self._sent_bytes = 0
-        self._granted = (0, 0)
-        self._most_bytes = 0  # the largest message that the receiver takes
+        self._bundler = Bundler(stream)
+        self._window = Window(self._bundler.recycle)
+        self._lock = threading.Lock()
+        self._alarm = Alarm(HOLD_S, self._release)
         self._peer: bytes | None = None  # routing id of the receiver; empty for a DEALER
         self._welcome = False  # whether it has said what it wants
         self._receiver: bytes | None = None  # the run of the receiver that was last served
         self._counted = replay.number  # entries beyond which datapoints are counted
-        self._datapoints = self._nbytes = self._resent = self._lost = 0
+        self._datapoints = self._nbytes = self._lost = 0
         self._waiting_logged = False
         self._poller = zmq.Poller()
         link.register(self._poller)
@@ -243,63 +234,93 @@ class _Sender:
         name = self._hello["name"]
         logger.info("sender %s: %s %s", name, "waits at" if self._link.bind else "sends to", self._link.address.text)
         try:
-            while not self._welcome:
-                self._wait()
-            while True:
-                entry = self._next_entry(bar)
-                if entry is not None:
-                    self._offer(entry)
-                elif self._window:
-                    self._wait()  # for the last acknowledgements; a receiver may still want to go back
-                else:
-                    break
+            with self._lock:
+                while not self._welcome:
+                    self._wait()
+            while self._step(bar):
+                pass
         except RemoteError:
             raise
         except BaseException as error:
-            self._tell_failure(error)
+            with self._lock:
+                self._tell_failure(error)
             raise
         finally:
+            self._alarm.close()
             bar.close()
-        return SendResult(self._datapoints, self._nbytes, self._replay.passes, self._resent, self._lost)
+        return SendResult(self._datapoints, self._nbytes, self._replay.passes, self._window.resent, self._lost)
 
-    def _next_entry(self, bar: Any) -> _Entry | None:
+    def _step(self, bar: Any) -> bool:
+        """Send the next entry, or see to it that it will be. Whether there is more to do."""
         number = self._replay.number
+        begun = time.perf_counter()
         made = self._replay.next()
-        if made is None:
-            return None
-        kind, value = made
-        frame = self._packer.pack(kind, self._stream, number, value, allow_pickle=self._hello["pickle"])
-        if len(frame) > self._most_bytes:
-            raise SerializationError(
-                f"datapoint {number} takes {len(frame):,} bytes, and the receiver takes at most {self._most_bytes:,} "
-                "(max_item_bytes); raise that, or send smaller ones"
-            )
-        if number >= self._counted:
-            self._counted = number + 1
+        with self._lock:
+            if made is None:
+                if not self._window:
+                    return False
+                self._wait()  # for the last acknowledgements; a receiver may still want to go back
+                return True
+            kind, value = made
             if kind is Kind.DATA:
-                self._datapoints += 1
-                self._nbytes += len(frame)
-                bar.update(1)
-        return _Entry(number, frame)
+                described = to_send(value, allow_pickle=self._hello["pickle"])
+                self._add(number, described, time.perf_counter() - begun)
+            else:
+                self._seal()
+                self._window.append(Bundle(number, 1, self._packer.pack(kind, self._stream, number, None)))
+                self._offer()
+            if number >= self._counted:
+                self._counted = number + 1
+                if kind is Kind.DATA:
+                    self._datapoints += 1
+                    self._nbytes += size(described)
+                    bar.update(1)
+        return True
 
-    def _offer(self, entry: _Entry) -> None:
-        """Send an entry, as soon as there is room; or find that it is not wanted after all."""
-        self._window.append(entry)
-        if entry.number % _LOOK_EVERY == 0:
-            self._look()
+    def _add(self, number: int, described: Described, made_s: float) -> None:
+        bundler, window = self._bundler, self._window
+        if not bundler.fits(described, window.grant):
+            self._seal()
+            self._flush()
+        if size(described) > window.grant.most_bytes - EMPTY_BYTES:
+            raise SerializationError(
+                f"datapoint {number} takes {size(described) + EMPTY_BYTES:,} bytes, and the receiver takes at most "
+                f"{window.grant.most_bytes:,} (max_item_bytes); raise that, or send smaller ones"
+            )
+        bundler.add(number, described, made_s)
+        if bundler.full(window.grant) or not window.allows(bundler.count, bundler.nbytes):
+            self._seal()
+            self._offer()
+        else:
+            self._alarm.arm()
+
+    def _seal(self) -> None:
+        if self._bundler.count:
+            self._window.append(self._bundler.seal())
+
+    def _release(self) -> bool:
+        """Send what is held, for the flow pauses. There is room for it. Whether to come again."""
+        with self._lock:
+            held = self._bundler.count > 0
+            if held and time.monotonic() - self._bundler.opened_at >= HOLD_S:
+                self._seal()
+                self._flush()
+                held = False
+        return held
+
+    def _offer(self) -> None:
+        """Send all messages, as soon as there is room; or find that they are not wanted after all.
+
+        Here the receiver may want to go back, so all entries that were made are in the window.
+        """
+        self._look()
         self._flush()
-        while self._sent < len(self._window):
+        while self._window.unsent:
             self._wait()
 
     def _flush(self) -> None:
-        while self._welcome and self._sent < len(self._window):
-            entry = self._window[self._sent]
-            items, nbytes = self._granted
-            if self._sent and (self._sent >= items or self._sent_bytes + entry.nbytes > nbytes):
-                return
-            self._send(entry.frame)
-            self._sent += 1
-            self._sent_bytes += entry.nbytes
+        while self._welcome and (bundle := self._window.next_to_send()) is not None:
+            self._send(bundle.frame)
 
     def _wait(self) -> None:
         """Wait for something to happen, and see to it.
@@ -332,7 +353,7 @@ class _Sender:
                 message = unpack(data) if data is not None else None
             except VersionError as error:
                 raise self._version_error(error.version) from None
-            except WireError:
+            except MalformedError:
                 message = None
             self._handle(peer, message)
         if self._link.bind:
@@ -357,11 +378,10 @@ class _Sender:
             raise ProtocolError(f"the receiver at {self._link.address.text} refused: {message.value()}")
         if message.stream != self._stream:
             return
-        value = message.value()
         if message.kind is Kind.ACK:
-            self._acknowledged(message.number, value)
+            self._acknowledged(message.number, message.value())
         elif message.kind is Kind.WELCOME:
-            self._start(value)
+            self._start(message.value())
 
     def _join(self, peer: bytes) -> None:
         """A receiver has connected. The one that was there before has gone, or else goes on alone."""
@@ -380,25 +400,19 @@ class _Sender:
     @property
     def _first(self) -> int:
         """The first entry that could be sent without going back."""
-        return self._window[0].number if self._window else self._replay.number
+        return self._window.first(self._replay.number)
 
     def _start(self, wanted: Any) -> None:
         """Go on with the entry that the receiver wants."""
-        number, receiver, items, nbytes, self._most_bytes = wanted
-        before = self._first
+        number, receiver, *grant = wanted
         if number is None:
-            number = self._replay.number
-            self._lost += self._sent  # went to a receiver that is no more
-            for _ in range(self._sent):
-                self._window.popleft()
-            number = self._first
+            self._lost += self._window.give_up_sent()
         elif self._hello["ack"]:
             self._go_to(number)
         else:
-            self._drop_until(number)
-            if number < self._first:
-                self._lost += self._first - number
-            elif number > self._first:
+            self._window.taken(number)
+            self._lost += max(0, self._first - number)
+            if number > self._first and not self._window.covers(number):
                 raise ProtocolError(f"the receiver wants entry {number}, which was never sent")
         if self._receiver is not None and receiver != self._receiver:
             logger.warning(
@@ -406,33 +420,25 @@ class _Sender:
                 self._hello["name"], self._link.address.text, self._first, self._lost,
             )  # fmt: skip
         self._receiver = receiver
-        self._resent += self._sent if number == before else 0
-        self._sent = self._sent_bytes = 0
-        self._granted = (items, nbytes)
+        self._window.reconnected()
+        self._window.grant = Grant(*grant)
         self._welcome = True
         self._send(self._packer.pack(Kind.START, self._stream, self._first, self._lost))
 
-    def _drop_until(self, number: int) -> None:
-        while self._window and self._window[0].number < number:
-            entry = self._window.popleft()
-            if self._sent:
-                self._sent -= 1
-                self._sent_bytes -= entry.nbytes
-
     def _go_to(self, number: int) -> None:
-        """Make ``number`` the first entry of the window, or the next one to be made."""
-        if self._window and self._window[0].number <= number <= self._window[-1].number:
-            self._drop_until(number)
+        """Make ``number`` one of the first message in the window, or the next one to be made."""
+        if self._window.covers(number):
+            self._window.taken(number)
             return
         self._window.clear()
-        self._sent = self._sent_bytes = 0
         if number != self._replay.number:
             logger.warning("sender %s: goes to entry %d, from %d", self._hello["name"], number, self._replay.number)
             self._replay.seek(number)
 
     def _acknowledged(self, number: int, granted: Any) -> None:
-        self._granted = granted
-        self._drop_until(number)
+        items, nbytes = granted
+        self._window.grant = self._window.grant._replace(items=items, nbytes=nbytes)
+        self._window.taken(number)
 
     def _send(self, frame: zmq.Frame) -> bool:
         if self._peer is None:
@@ -457,6 +463,8 @@ class _Sender:
     def _tell_failure(self, error: BaseException) -> None:
         text = f"{type(error).__name__}: {error}"[:1000]
         if self._welcome:
+            self._seal()
+            self._flush()
             self._send(self._packer.pack(Kind.FAILED, self._stream, 0, text))
 
     def _version_error(self, theirs: int) -> ProtocolError:

@@ -10,7 +10,7 @@ import dataclasses
 from collections import deque
 from typing import Any
 
-from .wire import Kind, Message
+from .wire import Kind, Message, Values
 
 __all__ = ["Stream", "Streams"]
 
@@ -34,8 +34,11 @@ class Stream:
         past: whether it was over before this pass of the receiver began.
         connection: where it comes from now; None: its sender is gone.
         received: the number of the next entry to come.
-        waiting: entries that have come and were not taken.
+        waiting: messages that have come, with entries that were not taken.
         waiting_bytes: their size.
+        waiting_entries: how many were not taken.
+        repeated: how many entries of the first message were taken already, over another connection.
+        values: what is left of the first message, if it was begun.
         wishes: how many entries and bytes its sender wants under way, at most.
         granted: how many entries and bytes may be under way: the highest limits said over this connection.
         owed: entries and bytes that were taken and not acknowledged.
@@ -58,6 +61,9 @@ class Stream:
     received: int | None = None
     waiting: deque[Message] = dataclasses.field(default_factory=deque)
     waiting_bytes: int = 0
+    waiting_entries: int = 0
+    repeated: int = 0
+    values: Values | None = None
     wishes: tuple[int, int] = (1, 1)
     granted: tuple[int, int] = (0, 0)
     owed: tuple[int, int] = (0, 0)
@@ -83,26 +89,40 @@ class Stream:
             return "an entry before the start of the stream"
         if message.number != self.received:
             return f"entry {message.number} {'again' if message.number < self.received else 'out of order'}"
+        if message.entries == 0 or (message.kind is not Kind.DATA and message.entries != 1):
+            return "a message with a wrong number of entries"
         items, nbytes = self.granted
-        if self.waiting and (len(self.waiting) >= items or self.waiting_bytes + message.nbytes > nbytes):
+        entries = self.waiting_entries + message.entries
+        if self.waiting and (entries > items or self.waiting_bytes + message.nbytes > nbytes):
             return "more entries than were asked for"
-        self.received += 1
+        if message.entries > max(items, self.wishes[0]):
+            return "more entries than were asked for"
+        self.received += message.entries
+        self.repeated += max(0, min(message.entries, self.expected - message.number))
+        self.waiting_entries += max(0, self.received - self.expected)
         self.waiting.append(message)
         self.waiting_bytes += message.nbytes
         return None
 
-    def take(self) -> Message:
-        """The next entry; from now on it counts as taken."""
-        message = self.waiting.popleft()
-        self.waiting_bytes -= message.nbytes
-        self.taken += 1
-        items, nbytes = self.owed
-        self.owed = items + 1, nbytes + message.nbytes
-        self.begun = True
+    def take(self) -> None:
+        """The next entry counts as taken from now on. (The values of its message are read by whoever takes it.)"""
+        message = self.waiting[0]
+        if self.repeated:
+            self.repeated -= 1
+        else:
+            self.waiting_entries -= 1
+            self.taken += 1
+            self.owed = self.owed[0] + 1, self.owed[1]
+            self.begun = True
+        if self.values is None or not self.values.left:
+            self.waiting.popleft()
+            self.waiting_bytes -= message.nbytes
+            self.nbytes += message.nbytes
+            self.owed = self.owed[0], self.owed[1] + message.nbytes
+            self.values = None
         if message.kind is not Kind.DATA:
             self._end_pass()
             self.ended = message.kind is Kind.END
-        return message
 
     def _end_pass(self) -> None:
         if self.skip:
@@ -113,7 +133,7 @@ class Stream:
     @property
     def expected(self) -> int:
         """The number of the first entry that has not come."""
-        return self.taken + len(self.waiting)
+        return self.taken + self.waiting_entries
 
     def start(self, number: int, lost: int) -> str | None:
         """The sender begins here, in this connection.
@@ -125,11 +145,10 @@ class Stream:
         Returns:
             What is wrong with it; None: nothing.
         """
-        if number < self.expected:
+        back = self.expected - number  # a sender begins with a whole message, of which some may have been taken
+        if back > self.wishes[0] or (back and self.waiting):
             return f"a start at entry {number}, when {self.expected} was to come"
-        if number > self.expected:
-            if self.waiting:
-                return f"a start at entry {number}, when {self.expected} was to come"
+        if back < 0:
             self.taken = number  # what lies between went with a connection that is no more
         self.lost = max(self.lost, lost)
         self.received = number
@@ -148,7 +167,8 @@ class Stream:
     def forget_waiting(self) -> None:
         """Give up what has come and was not taken."""
         self.waiting.clear()
-        self.waiting_bytes = 0
+        self.waiting_bytes = self.waiting_entries = self.repeated = 0
+        self.values = None
 
     def allow(self, items: int, nbytes: int) -> None:
         """So much may be under way."""

@@ -7,7 +7,7 @@
                                                       HELLO     who I am, what I shall send
     WELCOME  which entry I want first
                                                       START     the first one that you will get
-                                                      DATA      an entry: a datapoint
+                                                      DATA      entries: datapoints
                                                       PASS_END  an entry: here a pass ends
                                                       END       an entry: here the last one ends
     ACK      how many entries I have taken,
@@ -18,6 +18,8 @@
 
 Entries are numbered. Within one connection they come in order, each once; a connection that breaks is not used again,
 and the next one begins with HELLO. So no message can be left over from an earlier connection.
+
+A frame is a header, the bytes of the values, and a JSON list of their descriptions (see `headrace.plain_codec`).
 """
 
 from __future__ import annotations
@@ -30,21 +32,44 @@ from typing import Any, NamedTuple
 import numpy as np
 import zmq
 
-from .codec import MAX_DESCRIPTION_BYTES, Described, WireError, decode, describe, padded
+from ..errors import SerializationError
+from ..plain_codec import Described, Limits, MalformedError, Reader, describe, padded
 
-__all__ = ["VERSION", "Kind", "Message", "Packer", "VersionError", "unpack"]
+__all__ = [
+    "EMPTY_BYTES",
+    "LIMITS",
+    "VERSION",
+    "Kind",
+    "Message",
+    "Packer",
+    "Values",
+    "VersionError",
+    "size",
+    "to_send",
+    "unpack",
+]
 
-VERSION = 1
+VERSION = 2
 _MAGIC = b"hdrc"
+LIMITS = Limits(description_bytes=8 << 20, odd_keys=1024)
 
-_HEADER = struct.Struct("!4sHBx16sQQI")
-"""Magic, version, kind, stream, number, length of the whole, length of the description. Then a checksum of these and of
-the description. (Array bytes have TCP's checksum, or CURVE's authenticator.) Magic and version stay where they are in
-all versions to come."""
+_HEADER = struct.Struct("!4sHBx16sQIQI")
+"""Magic, version, kind, stream, number of the first entry, how many, length of the whole, length of the descriptions.
+Then a checksum of these and of the descriptions. (Array bytes have TCP's checksum, or CURVE's authenticator.) Magic and
+version stay where they are in all versions to come."""
 
 _CHECKSUM = struct.Struct("!I")
 _START = padded(_HEADER.size + _CHECKSUM.size)
-_KEPT_BYTES = 64 << 20
+_LEAST_BYTES = 1 << 16
+"""Smaller messages are copied: that costs less than to keep their memory."""
+_SLACK = 16
+"""A message may have this part of its size behind it, so that messages of almost one size can use the same memory."""
+_MAX_SPARE = 16
+_MISFITS = 4
+_BRACKETS = 2
+EMPTY_BYTES = _START + _BRACKETS
+"""The size of a message without values."""
+_SENT = LIMITS._replace(description_bytes=LIMITS.description_bytes - _BRACKETS)
 
 
 class Kind(enum.IntEnum):
@@ -63,7 +88,7 @@ class Kind(enum.IntEnum):
     PING = 11
 
 
-class VersionError(WireError):
+class VersionError(MalformedError):
     """A message of another version of this protocol."""
 
     def __init__(self, version: int):
@@ -72,19 +97,21 @@ class VersionError(WireError):
 
 
 class Message(NamedTuple):
-    """A message that was checked, except for its value.
+    """A message that was checked, except for its values.
 
     Attributes:
         kind: see the module.
         stream: which stream it is about, 16 bytes.
-        number: of an entry; 0 in most others.
-        text: the description of its value.
-        body: the bytes of its value.
+        number: of the first entry; 0 in most others.
+        entries: how many values it has.
+        text: their descriptions.
+        body: their bytes.
     """
 
     kind: Kind
     stream: bytes
     number: int
+    entries: int
     text: memoryview
     body: memoryview
 
@@ -93,58 +120,180 @@ class Message(NamedTuple):
         """The size of what it brings."""
         return len(self.text) + len(self.body)
 
-    def value(self, *, allow_pickle: bool = False) -> Any:
-        """See `decode`."""
-        return decode(self.text, self.body, allow_pickle=allow_pickle)
+    def value(self) -> Any:
+        """The value, if it has one.
+
+        Raises:
+            MalformedError: it has none, or several.
+        """
+        values = Values(self)
+        if self.entries != 1:
+            raise MalformedError("not one value")
+        return values.next()
+
+
+class Values:
+    """The values of a message, one after the other. Arrays are views of the message.
+
+    Args:
+        message: where they are.
+        allow_pickle: see `Reader`.
+
+    Attributes:
+        left: how many there still are.
+
+    Raises:
+        MalformedError: they are not as many as the message says.
+    """
+
+    def __init__(self, message: Message, *, allow_pickle: bool = False):
+        self._reader = Reader(message.text, message.body, allow_pickle=allow_pickle, limits=LIMITS)
+        described = self._reader.plain
+        if type(described) is not list or len(described) != message.entries:
+            raise MalformedError("not as many values as it says")
+        self._described = iter(described)
+        self.left = message.entries
+
+    def next(self) -> Any:
+        """The next one.
+
+        Raises:
+            MalformedError: what comes is no value, or the last one has other bytes behind it.
+            SerializationError: a pickle that cannot be read here. The next value can be.
+        """
+        self.left -= 1
+        try:
+            value = self._reader.read(next(self._described))
+        except SerializationError:
+            self._check_end()
+            raise
+        self._check_end()
+        return value
+
+    def _check_end(self) -> None:
+        if not self.left:
+            self._reader.finish()
 
 
 class Packer:
-    """Makes messages.
+    """Makes messages: `add` values, then `seal`.
 
-    Each is put together in the same memory, which stays in the cache, and copied once into a frame of ZeroMQ's. Sending
-    an array where it lies would save that copy, but the flow may write into it again before it is sent.
+    Their bytes are put together in the memory of a frame of ZeroMQ's. If they fill it, that frame is the message, and
+    nothing is copied again; frames that are given back (`recycle`) are used for later messages, so that with messages
+    of one size no memory is asked for. A message of another size is copied into a frame of its own. (Sending an array
+    where it lies would save the other copy, too, but the flow may write into it again before it is sent.)
+
+    Attributes:
+        count: how many values were added.
+        nbytes: the size of the message, if it were sealed now.
     """
 
     def __init__(self) -> None:
-        self._memory: np.ndarray[Any, Any] = np.zeros(1 << 16, np.uint8)
+        self._spare: list[zmq.Frame] = []
+        self._misfits = 0
+        self._open(_LEAST_BYTES)
+        self._clear()
 
-    def pack(
-        self, kind: Kind, stream: bytes, number: int = 0, value: Any = None, *, allow_pickle: bool = False
-    ) -> zmq.Frame:
-        """One message.
+    def _open(self, nbytes: int) -> None:
+        """Begin to write into a frame of this size."""
+        self._frame = self._spare.pop() if self._spare else zmq.Frame(np.zeros(nbytes, np.uint8), copy=True)
+        self._memory: np.ndarray[Any, Any] = np.frombuffer(self._frame.buffer, np.uint8)
+
+    def recycle(self, frame: zmq.Frame) -> None:
+        """Take a frame back that nobody reads any more."""
+        if len(frame) == len(self._memory) and len(self._spare) < _MAX_SPARE:
+            self._spare.append(frame)
+
+    def _clear(self) -> None:
+        self._texts: list[bytes] = []
+        self._end = _START
+        self.count = 0
+        self.nbytes = EMPTY_BYTES
+
+    def add(self, described: Described) -> None:
+        """Add a value. From then on its arrays may be written to."""
+        end = self._end + described.nbytes
+        self._reserve(end)
+        described.write(self._memory[self._end : end])
+        self._texts.append(described.text)
+        self._end = end
+        self.count += 1
+        self.nbytes += size(described)
+
+    def seal(self, kind: Kind, stream: bytes, number: int = 0) -> zmq.Frame:
+        """The message. The packer is empty again."""
+        text = b"[%b]" % b",".join(self._texts)
+        total = self._end + len(text)
+        self._reserve(total)
+        view = self._memory.data
+        used = len(view) if self._worth_sending(total) else total
+        header = _HEADER.pack(_MAGIC, VERSION, kind, stream, number, self.count, total, len(text))
+        view[: _HEADER.size] = header
+        _CHECKSUM.pack_into(view, _HEADER.size, zlib.crc32(text, zlib.crc32(header)))
+        view[self._end : total] = text
+        if used > total:
+            self._memory[total:] = 0
+        self._clear()
+        if used < len(view):
+            frame = zmq.Frame(view[:total], copy=True)
+            self._fit(total)
+            return frame
+        frame = self._frame
+        self._misfits = 0
+        self._open(used)
+        return frame
+
+    def _worth_sending(self, total: int) -> bool:
+        return total >= _LEAST_BYTES and len(self._memory) - total <= total // _SLACK
+
+    def _fit(self, total: int) -> None:
+        """After some messages that did not fill the memory, the next ones may be as large as this one."""
+        self._misfits += 1
+        if self._misfits == _MISFITS and total >= _LEAST_BYTES:
+            self._spare.clear()
+            self._open(total + total // (2 * _SLACK))
+        self._misfits %= _MISFITS
+
+    def pack(self, kind: Kind, stream: bytes, number: int = 0, *values: Any) -> zmq.Frame:
+        """A whole message.
 
         Raises:
-            SerializationError: see `describe`.
+            SerializationError: see `to_send`.
         """
-        described = describe(value, allow_pickle=allow_pickle)
-        body = padded(_START + len(described.text))
-        total = body + described.nbytes
-        memory = self._memory if total <= len(self._memory) else np.zeros(total + total // 4, np.uint8)
-        if len(memory) <= _KEPT_BYTES:
-            self._memory = memory
-        header = _HEADER.pack(_MAGIC, VERSION, kind, stream, number, total, len(described.text))
-        view = memory.data
-        view[: _HEADER.size] = header
-        _CHECKSUM.pack_into(view, _HEADER.size, zlib.crc32(described.text, zlib.crc32(header)))
-        view[_START : _START + len(described.text)] = described.text
-        view[_START + len(described.text) : body] = bytes(body - _START - len(described.text))
-        _write(described, memory[body:total])
-        return zmq.Frame(view[:total], copy=True)
+        for value in values:
+            self.add(to_send(value))
+        return self.seal(kind, stream, number)
+
+    def _reserve(self, nbytes: int) -> None:
+        if nbytes > len(self._memory):
+            before = self._memory
+            self._spare.clear()
+            self._open(nbytes + nbytes // 4)
+            self._memory[: self._end] = before[: self._end]
 
 
-def _write(described: Described, memory: np.ndarray[Any, Any]) -> None:
-    at = 0
-    for blob in described.blobs:
-        if isinstance(blob, np.ndarray):
-            length = blob.nbytes
-            if length:
-                order: Any = "F" if blob.flags.fnc else "C"
-                np.copyto(np.ndarray(blob.shape, blob.dtype, memory, at, order=order), blob)
-        else:
-            length = len(blob)
-            memory.data[at : at + length] = blob
-        memory[at + length : at + padded(length)] = 0
-        at += padded(length)
+def size(described: Described) -> int:
+    """What a value adds to the size of a message."""
+    return described.nbytes + len(described.text) + 1
+
+
+def to_send(value: Any, *, allow_pickle: bool = False) -> Described:
+    """Describe a value, to be sent.
+
+    Raises:
+        SerializationError: it cannot be sent; the message says why, and what to do.
+    """
+    try:
+        return describe(value, allow_pickle=allow_pickle, limits=_SENT)
+    except SerializationError:
+        raise
+    except TypeError as error:
+        raise SerializationError(
+            f"the datapoint cannot be sent: {error}; turn it into numbers, str, bytes, lists, tuples, dicts or numpy "
+            "arrays, or use allow_pickle=True on both sides"
+        ) from error.__cause__
+    except ValueError as error:
+        raise SerializationError(f"the datapoint cannot be sent: {error}") from None
 
 
 def unpack(data: memoryview) -> Message:
@@ -152,26 +301,25 @@ def unpack(data: memoryview) -> Message:
 
     Raises:
         VersionError: it is of another version.
-        WireError: it is no message, or not whole.
+        MalformedError: it is no message, or not whole.
     """
     if len(data) < _START:
-        raise WireError("shorter than a header")
-    magic, version, kind, stream, number, total, length = _HEADER.unpack_from(data)
+        raise MalformedError("shorter than a header")
+    magic, version, kind, stream, number, count, total, length = _HEADER.unpack_from(data)
     if magic != _MAGIC:
-        raise WireError("not of this protocol")
+        raise MalformedError("not of this protocol")
     if version != VERSION:
         raise VersionError(version)
-    if total != len(data):
-        raise WireError("not of the length it says")
-    body = padded(_START + length)
-    if length > MAX_DESCRIPTION_BYTES or body > total:
-        raise WireError("a description longer than allowed, or than the message")
-    text = data[_START : _START + length]
+    if not total <= len(data) <= total + total // _SLACK:
+        raise MalformedError("not of the length it says")
+    if length > LIMITS.description_bytes or _START + length > total:
+        raise MalformedError("a description longer than allowed, or than the message")
+    text = data[total - length : total]
     if zlib.crc32(text, zlib.crc32(data[: _HEADER.size])) != _CHECKSUM.unpack_from(data, _HEADER.size)[0]:
-        raise WireError("damaged: the checksum differs")
+        raise MalformedError("damaged: the checksum differs")
     if kind not in _KINDS:
-        raise WireError("of an unknown kind")
-    return Message(_KINDS[kind], stream, number, text, data[body:])
+        raise MalformedError("of an unknown kind")
+    return Message(_KINDS[kind], stream, number, count, text, data[_START : total - length])
 
 
 _KINDS = {int(kind): kind for kind in Kind}

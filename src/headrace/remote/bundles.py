@@ -1,0 +1,279 @@
+"""What a sender has made and is not rid of: entries put together into messages, and the window of those messages.
+
+A message costs as much as hundreds of function calls, on both sides. So entries that the flow makes quickly travel
+together: as many as it makes in a few milliseconds, if they fit into `_BUNDLE_BYTES` and a quarter of what may be under
+way. Slow ones travel alone, at once. An entry is held only while it could be sent; an `Alarm` sends what is held when
+the flow pauses.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+import zmq
+
+from ..plain_codec import Described
+from .wire import Kind, Packer, size
+
+__all__ = ["HOLD_S", "Alarm", "Bundle", "Bundler", "Grant", "Window"]
+
+HOLD_S = 0.005
+"""So long an entry waits for others, at most."""
+_PACE_S = 0.002
+"""So long it should take to make the entries of a message."""
+_BUNDLE_BYTES = 1 << 20
+_SHARE = 4
+"""This part of what may be under way is one message, at most: so there is always something on the way."""
+
+
+class Bundle(NamedTuple):
+    """A message with entries.
+
+    Attributes:
+        number: of the first one.
+        entries: how many.
+        frame: the message.
+    """
+
+    number: int
+    entries: int
+    frame: zmq.Frame
+
+    @property
+    def end(self) -> int:
+        """The number of the first entry behind it."""
+        return self.number + self.entries
+
+    @property
+    def nbytes(self) -> int:
+        """Its size."""
+        return len(self.frame)
+
+
+class Grant(NamedTuple):
+    """How much may be under way.
+
+    Attributes:
+        items: entries.
+        nbytes: bytes.
+        most_bytes: the largest message that the receiver takes.
+    """
+
+    items: int
+    nbytes: int
+    most_bytes: int
+
+    @property
+    def bundle_bytes(self) -> int:
+        """So large may a message with several entries be."""
+        return min(_BUNDLE_BYTES, self.nbytes // _SHARE, self.most_bytes)
+
+
+class Bundler:
+    """Puts datapoints together, as long as that costs no time.
+
+    Args:
+        stream: whose they are.
+    """
+
+    def __init__(self, stream: bytes):
+        self._stream = stream
+        self._packer = Packer()
+        self._number = 0
+        self._most = 1
+        self._made_s = 0.0
+        self.opened_at = 0.0
+
+    @property
+    def count(self) -> int:
+        """How many entries it holds."""
+        return self._packer.count
+
+    @property
+    def nbytes(self) -> int:
+        """The size of a message with them."""
+        return self._packer.nbytes
+
+    def fits(self, described: Described, grant: Grant) -> bool:
+        """Whether one more entry may go into the message."""
+        return self.count == 0 or self.nbytes + size(described) <= grant.bundle_bytes
+
+    def add(self, number: int, described: Described, made_s: float) -> None:
+        """Take an entry in.
+
+        Args:
+            number: its number.
+            described: its datapoint.
+            made_s: how long it took to make it.
+        """
+        if self._packer.count == 0:
+            self._number = number
+            self._made_s = 0.0
+            self.opened_at = time.monotonic()
+        self._packer.add(described)
+        self._made_s += made_s
+
+    def full(self, grant: Grant) -> bool:
+        """Whether the message shall go."""
+        count, nbytes = self.count, self.nbytes
+        return count >= self._most or count >= grant.items // _SHARE or nbytes + nbytes // count > grant.bundle_bytes
+
+    def seal(self) -> Bundle:
+        """The message. Its entries say how many there shall be in the next one, at most double."""
+        count = self.count
+        paced = count * _PACE_S / max(self._made_s, 1e-9)
+        self._most = int(max(1, min(2 * self._most, paced)))
+        return Bundle(self._number, count, self._packer.seal(Kind.DATA, self._stream, self._number))
+
+    def recycle(self, bundle: Bundle) -> None:
+        """A message arrived, and is not needed again."""
+        self._packer.recycle(bundle.frame)
+
+
+class Window:
+    """Messages that are not acknowledged: first those that were sent over this connection, then the others.
+
+    Args:
+        recycle: what is done with messages that have arrived.
+
+    Attributes:
+        grant: how much may be under way.
+        resent: entries that were sent again.
+    """
+
+    def __init__(self, recycle: Callable[[Bundle], None]) -> None:
+        self._recycle = recycle
+        self._recyclable = 0  # messages before this entry went over a connection that may still hold them
+        self.grant = Grant(0, 0, 0)
+        self.resent = 0
+        self._bundles: deque[Bundle] = deque()
+        self._sent = 0
+        self._sent_items = self._sent_bytes = 0
+        self._taken = 0  # as far as it was acknowledged
+        self._highest = 0  # all entries before this one were sent once
+
+    def __bool__(self) -> bool:
+        return bool(self._bundles)
+
+    def first(self, otherwise: int) -> int:
+        """The number of the first entry."""
+        return self._bundles[0].number if self._bundles else otherwise
+
+    def covers(self, number: int) -> bool:
+        """Whether an entry is in it."""
+        return bool(self._bundles) and self._bundles[0].number <= number < self._bundles[-1].end
+
+    @property
+    def unsent(self) -> bool:
+        """Whether there are messages that were not sent."""
+        return self._sent < len(self._bundles)
+
+    def allows(self, count: int, nbytes: int) -> bool:
+        """Whether a message may be sent. One may always be under way."""
+        return not self._sent or (
+            self._sent_items + count <= self.grant.items and self._sent_bytes + nbytes <= self.grant.nbytes
+        )
+
+    def append(self, bundle: Bundle) -> None:
+        """A message that was made."""
+        self._bundles.append(bundle)
+
+    def next_to_send(self) -> Bundle | None:
+        """The next message that may be sent now; it counts as sent."""
+        if not self.unsent:
+            return None
+        bundle = self._bundles[self._sent]
+        if not self.allows(bundle.entries, bundle.nbytes):
+            return None
+        self._sent += 1
+        self._sent_items += bundle.entries
+        self._sent_bytes += bundle.nbytes
+        self.resent += max(0, min(self._highest, bundle.end) - bundle.number)
+        self._highest = max(self._highest, bundle.end)
+        return bundle
+
+    def taken(self, number: int) -> None:
+        """All entries before this one are delivered."""
+        self._taken = number
+        while self._bundles and self._bundles[0].end <= number:
+            bundle = self._forget_first()
+            if bundle.number >= self._recyclable:  # it has arrived, so ZeroMQ has read its memory for the last time
+                self._recycle(bundle)
+
+    def give_up_sent(self) -> int:
+        """What was sent went to a receiver that is no more. How many entries it had not acknowledged."""
+        lost = 0
+        while self._sent:
+            bundle = self._bundles[0]
+            lost += bundle.end - max(bundle.number, min(self._taken, bundle.end))
+            self._forget_first()
+        return lost
+
+    def reconnected(self) -> None:
+        """There is a new connection, and nothing was sent over it."""
+        self._recyclable = self._highest
+        self._sent = self._sent_items = self._sent_bytes = 0
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._bundles.clear()
+        self.reconnected()
+
+    def _forget_first(self) -> Bundle:
+        bundle = self._bundles.popleft()
+        if self._sent:
+            self._sent -= 1
+            self._sent_items -= bundle.entries
+            self._sent_bytes -= bundle.nbytes
+        return bundle
+
+
+class Alarm:
+    """Calls back a while after it was armed, from a thread of its own.
+
+    Args:
+        after_s: how long after.
+        call: what to call; it says whether to call again after the same time.
+    """
+
+    def __init__(self, after_s: float, call: Callable[[], bool]):
+        self._after_s = after_s
+        self._call = call
+        self._armed = threading.Event()
+        self._closing = threading.Event()
+        self._error: BaseException | None = None
+        self._thread: threading.Thread | None = None
+
+    def arm(self) -> None:
+        """Call back, if that is not coming anyway.
+
+        Raises:
+            BaseException: what was raised by the last call.
+        """
+        if self._error is not None:
+            raise self._error
+        if not self._armed.is_set():
+            self._armed.set()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="headrace-sender", daemon=True)
+                self._thread.start()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closing.set()
+        self._armed.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _work(self) -> None:
+        try:
+            while self._armed.wait() and not self._closing.wait(self._after_s):
+                self._armed.clear()
+                if self._call():
+                    self._armed.set()
+        except BaseException as error:
+            self._error = error
