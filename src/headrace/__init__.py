@@ -33,26 +33,7 @@ from .errors import (
     WorkerError,
 )
 from .flow import DataFlow, ProxyDataFlow, RNGDataFlow, walk
-from .observe.audit import audit
-from .observe.speed import SpeedResult, TestDataSpeed
-from .parallel.mappers import (
-    MultiProcessMapAndBatchData,
-    MultiProcessMapAndBatchDataZMQ,
-    MultiProcessMapData,
-    MultiProcessMapDataZMQ,
-    MultiThreadMapData,
-)
-from .parallel.runners import (
-    MultiProcessPrefetchData,
-    MultiProcessRunner,
-    MultiProcessRunnerZMQ,
-    MultiThreadPrefetchData,
-    MultiThreadRunner,
-    PrefetchData,
-    PrefetchDataZMQ,
-)
 from .seeding import WorkerInfo, seed, worker_info
-from .shared_list import SharedList
 from .sources.fake import FakeData
 from .sources.iterable import DataFromGenerator, DataFromIterable
 from .sources.list import DataFromList
@@ -64,7 +45,6 @@ from .stages.cache import CacheData
 from .stages.choose import RandomChooseData
 from .stages.component import MapDataComponent
 from .stages.concat import ConcatData
-from .stages.disk_cache import DiskCache
 from .stages.filter import Filter
 from .stages.fixed_size import FixedSizeData
 from .stages.flat_map import FlatMap
@@ -109,13 +89,33 @@ if TYPE_CHECKING:  # imported when first asked for, see `_LATE`
         ImageFromFile,
     )
     from .integrations.ray_data import flow_to_ray_dataset, from_ray_dataset
+    from .observe.audit import audit
     from .observe.explain import Verdict, explain
+    from .observe.speed import SpeedResult, TestDataSpeed
     from .observe.stats import Stats
     from .observe.tune import TuneResult, TuneRow, tune
     from .observe.watch import watch
+    from .parallel.mappers import (
+        MultiProcessMapAndBatchData,
+        MultiProcessMapAndBatchDataZMQ,
+        MultiProcessMapData,
+        MultiProcessMapDataZMQ,
+        MultiThreadMapData,
+    )
     from .parallel.ray import RayMapData, RayRunner
+    from .parallel.runners import (
+        MultiProcessPrefetchData,
+        MultiProcessRunner,
+        MultiProcessRunnerZMQ,
+        MultiThreadPrefetchData,
+        MultiThreadRunner,
+        PrefetchData,
+        PrefetchDataZMQ,
+    )
     from .remote.receiver import RemoteDataZMQ
     from .remote.sender import send_dataflow_zmq
+    from .shared_list import SharedList
+    from .stages.disk_cache import DiskCache
 
 __all__ = [
     # flows
@@ -284,15 +284,35 @@ _LATE = {
         "ImageFromFile",
     ),
     "integrations.ray_data": ("flow_to_ray_dataset", "from_ray_dataset"),
+    "observe.audit": ("audit",),
     "observe.explain": ("Verdict", "explain"),
+    "observe.speed": ("SpeedResult", "TestDataSpeed"),
     "observe.stats": ("Stats",),
     "observe.tune": ("TuneResult", "TuneRow", "tune"),
     "observe.watch": ("watch",),
+    "parallel.mappers": (
+        "MultiProcessMapAndBatchData",
+        "MultiProcessMapAndBatchDataZMQ",
+        "MultiProcessMapData",
+        "MultiProcessMapDataZMQ",
+        "MultiThreadMapData",
+    ),
     "parallel.ray": ("RayMapData", "RayRunner"),
+    "parallel.runners": (
+        "MultiProcessPrefetchData",
+        "MultiProcessRunner",
+        "MultiProcessRunnerZMQ",
+        "MultiThreadPrefetchData",
+        "MultiThreadRunner",
+        "PrefetchData",
+        "PrefetchDataZMQ",
+    ),
     "remote.receiver": ("RemoteDataZMQ",),
     "remote.sender": ("send_dataflow_zmq",),
+    "shared_list": ("SharedList",),
+    "stages.disk_cache": ("DiskCache",),
 }
-"""What not everybody needs, by module: it would double the time of an import."""
+"""What is imported when it is first asked for, by module: it would double the time of an import."""
 
 
 def __getattr__(name: str) -> Any:
@@ -303,3 +323,7 @@ def __getattr__(name: str) -> Any:
             value = globals()[name] = getattr(importlib.import_module(f".{module}", __name__), name)
             return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

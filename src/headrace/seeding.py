@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import random
-import secrets
 import sys
 import threading
 
@@ -71,7 +70,7 @@ def seeds_set() -> int:
 
 def fresh_entropy() -> int:
     """A seed from the operating system."""
-    return secrets.randbits(64)
+    return random.SystemRandom().getrandbits(64)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,10 +6,8 @@ import mmap
 import os
 import pickle
 from collections.abc import Iterable, Iterator, Sequence
-from multiprocessing import context, reduction
 from typing import Any, overload
 
-import cloudpickle
 import numpy as np
 
 __all__ = ["SharedList", "travelling"]
@@ -82,6 +80,8 @@ class SharedList(Sequence[Any]):
 
     def __reduce__(self) -> Any:
         if travelling():
+            from multiprocessing import reduction
+
             return _arrived, (reduction.DupFd(self._fd), self._count)
         return SharedList, (list(self),)
 
@@ -92,6 +92,8 @@ class SharedList(Sequence[Any]):
 
 def travelling() -> bool:
     """Whether something is being pickled for a worker process just now, so that descriptors can go with it."""
+    from multiprocessing import context  # not at the top: headrace is quick to import
+
     return context.get_spawning_popen() is not None
 
 
@@ -103,5 +105,8 @@ def _arrived(passed: Any, count: int) -> SharedList:
 
 def _dumps(element: Any) -> bytes:
     data = pickle.dumps(element, 5)
-    # Workers do not import the main script.
-    return bytes(cloudpickle.dumps(element, 5)) if b"__main__" in data else data
+    if b"__main__" in data:  # workers do not import the main script
+        import cloudpickle
+
+        return bytes(cloudpickle.dumps(element, 5))
+    return data

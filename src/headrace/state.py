@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import hashlib
 import inspect
 import itertools
 import json
@@ -383,6 +382,8 @@ def unseal(saved: Any) -> dict[str, Any]:
 
 
 def _checksum(body: dict[str, Any]) -> str:
+    import hashlib  # not at the top: headrace is quick to import
+
     # Objects that JSON does not know count by their type only: their bytes may differ from run to run.
     text = json.dumps(body, sort_keys=True, default=lambda o: f"<{type(o).__qualname__}>")
     return hashlib.sha256(text.encode()).hexdigest()[:16]

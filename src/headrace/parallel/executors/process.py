@@ -405,6 +405,8 @@ def _serve_forks(fd: int, parent: int) -> None:
     import select
     import socket
 
+    from .. import mappers, runners  # noqa: F401 - workers find loaded what their programs and flows are made of
+
     _ignore_ctrl_c()
     questions = socket.socket(fileno=fd)
     poll = select.poll()
