@@ -76,9 +76,24 @@ def test_albumentations_without_keypoints_refuses_coordinates():
         list(hr.AugmentImageCoordinates([[IMAGE, np.zeros((1, 2))]], [imgaug.Albumentations(compose())]))
 
 
-def test_torchvision_as_a_map_function():
+def torchvision_v2():
+    """torch, and the transforms. The registry's torchvision has compiled parts for a torch with CUDA.
+
+    Beside a torch without CUDA they are not loaded, and then the import fails on the names of two of their operators.
+    The transforms need no operators, so it is enough to declare those two.
+    """
     torch = library("torch")
-    v2 = library("torchvision.transforms.v2")
+    if torch.version.cuda is None:
+        for name in ("nms", "qnms"):
+            try:
+                torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float threshold) -> Tensor")
+            except RuntimeError:
+                pass  # it has been declared before
+    return torch, library("torchvision.transforms.v2")
+
+
+def test_torchvision_as_a_map_function():
+    torch, v2 = torchvision_v2()
     transform = v2.Compose([v2.ToImage(), v2.RandomResizedCrop(24, antialias=True), v2.RandomHorizontalFlip()])
 
     def augment(image, number, *, rng):
