@@ -105,3 +105,91 @@ def test_zarr_in_a_process_of_its_own_since_it_keeps_a_thread(tmp_path: Path) ->
     assert done.returncode == 0, done.stderr
     assert "x.zarr: there is no array 'nothing'" in done.stdout
     assert ".: this cannot be read as a Zarr group" in done.stdout
+
+
+BY_HTTP = """
+import http.server, os, sys, threading
+import headrace as hr
+
+class Ranges(http.server.SimpleHTTPRequestHandler):
+    asked, ranges = [], True
+
+    def send_head(self):
+        path = self.translate_path(self.path)
+        if not os.path.exists(path) or os.path.isdir(path) or not self.ranges:
+            return super().send_head()
+        size = os.path.getsize(path)
+        begin, end = 0, size - 1
+        if "Range" in self.headers:
+            begin, end = (int(n) for n in self.headers["Range"].removeprefix("bytes=").split("-"))
+            end = min(end, size - 1)
+        self.asked.append(end + 1 - begin if self.command == "GET" else 0)
+        self.send_response(206 if "Range" in self.headers else 200)
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Length", str(end + 1 - begin))
+        self.send_header("Content-Range", f"bytes {begin}-{end}/{size}")
+        self.end_headers()
+        file = open(path, "rb")
+        file.seek(begin)
+        part = __import__("io").BytesIO(file.read(end + 1 - begin))
+        file.close()
+        return part
+
+    def log_message(self, *_):
+        pass
+
+os.chdir(sys.argv[1])
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Ranges)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+url = f"http://127.0.0.1:{server.server_address[1]}"
+rows = [{"__key__": f"{n}", "bin": bytes([n]) * 100_000} for n in range(8)]
+for shard in (0, 1):
+    part = hr.DataFromList(rows[4 * shard : 4 * shard + 4], shuffle=False)
+    hr.WebDatasetSerializer.save(part, f"train-{shard}.tar", progress=False)
+
+def check(paths, **how):
+    flow = hr.WebDatasetData(paths, **how)
+    running = iter(flow)
+    first = [next(running) for _ in range(3)]
+    state = flow.state_dict()
+    rest = list(running)
+    again = hr.WebDatasetData(paths, **how)
+    again.load_state_dict(state)
+    assert list(again) == rest
+    assert sorted(first + rest, key=lambda dp: dp["__key__"]) == rows
+    mapped = hr.MultiProcessMapData(hr.WebDatasetData(paths, **how), 2, lambda dp: len(dp["bin"]))
+    with mapped:
+        assert list(mapped) == [100_000] * 8
+
+shards = [f"{url}/train-{n}.tar" for n in (0, 1)]
+check(shards)
+check(f"{url}/train-*.tar")  # from the page that lists the folder
+check(shards, shuffle=True)
+shuffled = hr.WebDatasetData(shards, shuffle=True)
+len(shuffled)
+Ranges.asked.clear()
+list(shuffled)
+assert sorted(Ranges.asked)[-8:] == [100_000] * 8 and sum(Ranges.asked) == 800_000, Ranges.asked
+
+try:
+    hr.WebDatasetData(f"{url}/none.tar")
+except FileNotFoundError as error:
+    print("missing:", error)
+Ranges.ranges = False  # such a server gives whole files only
+try:
+    list(hr.WebDatasetData(shards))
+except hr.FormatError as error:
+    print("no ranges:", str(error).splitlines()[0])
+check([f"simplecache::{shard}" for shard in shards])
+server.shutdown()
+"""
+
+
+def test_shards_are_read_from_a_web_server(tmp_path: Path) -> None:
+    pytest.importorskip("aiohttp")  # fsspec's way to a web server
+    done = subprocess.run([sys.executable, "-c", BY_HTTP, str(tmp_path)], capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    missing, no_ranges = done.stdout.splitlines()
+    assert missing.endswith("/none.tar")
+    assert "it cannot be read: ValueError" in no_ranges
+    assert "range requests" in no_ranges

@@ -1,5 +1,7 @@
 """Transforms of other libraries, as map functions and as augmentors."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -76,11 +78,13 @@ def test_albumentations_without_keypoints_refuses_coordinates():
         list(hr.AugmentImageCoordinates([[IMAGE, np.zeros((1, 2))]], [imgaug.Albumentations(compose())]))
 
 
-def torchvision_v2():
-    """torch, and the transforms. The registry's torchvision has compiled parts for a torch with CUDA.
+@functools.cache
+def torchvision_transform():
+    """A transform of torchvision; made anew in each worker.
 
-    Beside a torch without CUDA they are not loaded, and then the import fails on the names of two of their operators.
-    The transforms need no operators, so it is enough to declare those two.
+    The registry's torchvision has compiled parts for a torch with CUDA. Beside a torch without CUDA they are not
+    loaded, and then the import fails on the names of two of their operators. The transforms need no operators, so it is
+    enough to declare those two.
     """
     torch = library("torch")
     if torch.version.cuda is None:
@@ -89,22 +93,24 @@ def torchvision_v2():
                 torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float threshold) -> Tensor")
             except RuntimeError:
                 pass  # it has been declared before
-    return torch, library("torchvision.transforms.v2")
+    v2 = library("torchvision.transforms.v2")
+    return v2.Compose([v2.ToImage(), v2.RandomResizedCrop(24, antialias=True), v2.RandomHorizontalFlip()])
+
+
+def augment_by_torchvision(image, number, *, rng):
+    transform = torchvision_transform()
+    library("torch").manual_seed(int(rng.integers(2**63)))
+    return [transform(image).permute(1, 2, 0).numpy(), number]
 
 
 def test_torchvision_as_a_map_function():
-    torch, v2 = torchvision_v2()
-    transform = v2.Compose([v2.ToImage(), v2.RandomResizedCrop(24, antialias=True), v2.RandomHorizontalFlip()])
-
-    def augment(image, number, *, rng):
-        torch.manual_seed(int(rng.integers(2**63)))
-        return [transform(image).permute(1, 2, 0).numpy(), number]
-
+    torchvision_transform()
     hr.seed(3)
-    inline = list(hr.MapData(ROWS, augment))
-    with hr.MultiProcessMapData(ROWS, 2, augment) as flow:
+    inline = list(hr.MapData(ROWS, augment_by_torchvision))
+    with hr.MultiProcessMapData(ROWS, 2, augment_by_torchvision) as flow:
         same(inline, list(flow))
     assert inline[0][0].shape == (24, 24, 3)
+    assert len({image.tobytes() for image, _ in inline}) == 8
 
 
 def test_aleju_imgaug_as_an_augmentor():

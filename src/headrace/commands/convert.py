@@ -11,6 +11,7 @@ from ..errors import DataFlowError, StateError
 from ..flow import DataFlow
 from ..formats.registry import FORMATS, Format, format_of
 from ..formats.sharded import save_shards
+from ..formats.urls import is_url
 from .arguments import number
 from .targets import Refusal, Run, blaming_user, load_flow
 
@@ -93,7 +94,7 @@ def _options(text: str) -> str:
 
 
 def _is_pipeline(source: str) -> bool:
-    return ":" in source and not os.path.lexists(source)
+    return ":" in source and not os.path.lexists(source) and not is_url(source)
 
 
 def _how(args: argparse.Namespace, form: Format) -> dict[str, Any]:

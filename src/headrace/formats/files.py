@@ -6,10 +6,11 @@ import collections
 import dataclasses
 import glob
 import os
+import threading
 import weakref
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,15 +18,20 @@ import numpy.typing as npt
 from ..errors import FormatError
 from ..parallel.policy import OnErrorChoice
 from .reader import Reader
+from .urls import filesystem, find_urls, is_url
 from .writing import PathLike
 
-__all__ = ["AppendedFile", "File", "FilesReader", "Index", "Shards", "find", "locate"]
+__all__ = ["AppendedFile", "File", "FilesReader", "Index", "Shards", "find", "locate", "open_file"]
 
 _OPEN_FILES = 32
 
 
-def find(paths: PathLike | Iterable[PathLike]) -> list[str]:
+def find(paths: PathLike | Iterable[PathLike], *, urls: bool = False) -> list[str]:
     """The files that the argument of a reader names: one, several, or a pattern such as ``"train-*.tar"``.
+
+    Args:
+        paths: the argument.
+        urls: whether the reader reads files by URL, too.
 
     Returns:
         Their paths; those of a pattern in alphabetical order.
@@ -41,7 +47,9 @@ def find(paths: PathLike | Iterable[PathLike]) -> list[str]:
         if not isinstance(entry, (str, os.PathLike)):
             raise TypeError(f"expected a path, a pattern or a list of these, got {type(entry).__name__}: {entry!r:.60}")
         path = os.fspath(entry)
-        if glob.has_magic(path) and not os.path.lexists(path):
+        if urls and is_url(path):
+            found.extend(find_urls(path))
+        elif glob.has_magic(path) and not os.path.lexists(path):
             matches = sorted(glob.glob(path))
             if not matches:
                 raise FileNotFoundError(f"no file matches the pattern {path!r}")
@@ -81,6 +89,10 @@ class File:
             raise self.error(offset, f"it cannot be read: {error.strerror}") from error
         return data
 
+    def stream(self) -> IO[bytes]:
+        """It once more, to be read from the beginning by others' code, and closed."""
+        return open(self.path, "rb")
+
     def error(self, offset: int, what: str) -> FormatError:
         """An error about a place in this file, to be raised."""
         return FormatError(f"{self.path}: at byte {offset}: {what}")
@@ -89,6 +101,62 @@ class File:
         """Close it."""
         self._close()
         self._fd = -1
+
+
+class RemoteFile(File):
+    """A file by URL. A forked process opens its own.
+
+    Args:
+        path: the URL.
+        in_order: whether it is read from the beginning to the end, so that reading ahead pays.
+    """
+
+    def __init__(self, path: str, in_order: bool):
+        self.path = path
+        self._fs, self._name = filesystem(path)
+        self._cache = "readahead" if in_order else "none"
+        self._lock = threading.Lock()  # seek and read belong together
+        try:
+            self._file = self._open()
+            size = self._file.seek(0, os.SEEK_END)
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # each kind of file system has its own
+            raise FormatError(f"{path}: it cannot be opened: {_text(error)}") from error
+        self.size = int(size)
+
+    def _open(self) -> Any:
+        return self._fs.open(self._name, "rb", cache_type=self._cache)
+
+    def read(self, offset: int, size: int) -> bytes:
+        """See `File.read`."""
+        try:
+            with self._lock:
+                self._file.seek(offset)
+                data: bytes = self._file.read(size)
+        except Exception as error:
+            raise self.error(offset, f"it cannot be read: {_text(error)}") from error
+        if len(data) < size:
+            raise self.error(offset, f"the file ends after {len(data)} of {size} bytes")
+        return data
+
+    def stream(self) -> IO[bytes]:
+        """See `File.stream`."""
+        stream: IO[bytes] = self._open()
+        return stream
+
+    def close(self) -> None:
+        """See `File.close`."""
+        self._file.close()
+
+
+def _text(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def open_file(path: str, in_order: bool) -> File:
+    """A file on this machine, or by URL."""
+    return RemoteFile(path, in_order) if is_url(path) else File(path)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,6 +185,7 @@ class Shards:
         paths: the files.
         scan: finds the records of a file; what it cannot read from, it adds to a list.
         read: reads a record.
+        in_order: whether records are read mostly one after the other.
         known: the indices from an earlier time, and what was damaged then.
     """
 
@@ -125,9 +194,10 @@ class Shards:
         paths: list[str],
         scan: Scan,
         read: Read,
+        in_order: bool,
         known: tuple[list[Index], list[Exception]] | None = None,
     ):
-        self._paths, self._read = paths, read
+        self._paths, self._read, self._in_order = paths, read, in_order
         self._open: collections.OrderedDict[int, File] = collections.OrderedDict()
         self.indices, self.damage = known if known is not None else self._scan_all(scan)
         self.bounds = np.cumsum([0, *(len(index.offsets) for index in self.indices)])
@@ -138,13 +208,17 @@ class Shards:
         for path in self._paths:
             index = Index(np.zeros(0, np.int64), np.zeros(0, np.int64))
             try:
-                file = File(path)
+                file = open_file(path, in_order=True)
                 try:
                     index = scan(file, damage)
                 finally:
                     file.close()
             except (OSError, FormatError) as error:
                 damage.append(error)
+            except Exception as error:
+                if not is_url(path):
+                    raise
+                damage.append(FormatError(f"{path}: it cannot be read: {_text(error)}"))  # see `RemoteFile`
             indices.append(index)
         return indices, damage
 
@@ -161,7 +235,7 @@ class Shards:
             if len(self._open) >= _OPEN_FILES:
                 self._open.popitem(last=False)[1].close()
             try:
-                file = self._open[shard] = File(self._paths[shard])
+                file = self._open[shard] = open_file(self._paths[shard], self._in_order)
             except OSError as error:
                 raise FormatError(f"{self._paths[shard]}: it cannot be opened: {error.strerror}") from error
         return file
@@ -190,7 +264,7 @@ class FilesReader(Reader):
         max_errors: int | float | None,
     ):
         super().__init__(shuffle, on_error, max_errors)
-        self.paths = find(paths)
+        self.paths = find(paths, urls=True)
         self._known: tuple[list[Index], list[Exception]] | None = None  # goes along to workers
 
     def _scan(self, file: File, damage: list[Exception]) -> Index:
@@ -200,7 +274,7 @@ class FilesReader(Reader):
         raise NotImplementedError
 
     def _open(self) -> Shards:
-        shards = Shards(self.paths, self._scan, self._read, self._known)
+        shards = Shards(self.paths, self._scan, self._read, not self.shuffle, self._known)
         self._known = shards.indices, shards.damage
         return shards
 

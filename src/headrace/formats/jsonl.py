@@ -22,7 +22,7 @@ class JSONLinesData(FilesReader):
     """The lines of JSON lines files, parsed. Empty lines do not count.
 
     Args:
-        paths: a file, a pattern such as ``"train-*.jsonl"``, or a list of these.
+        paths: a file, a pattern such as ``"train-*.jsonl"``, or a list of these; also URLs, see `WebDatasetData`.
         shuffle: whether each pass is in another order: that of the files, and within each file that of the lines.
         on_error: see `LMDBData`.
         max_errors: see `LMDBData`.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-from pathlib import Path
 from typing import Any
 
 from .._checks import check_count
@@ -15,6 +14,7 @@ from ..seeding import global_seed
 from ..sources.list import DataFromList
 from ..stages.shard import check_same_order
 from .registry import Format, format_of
+from .urls import exists, is_url, refuse_existing
 from .writing import PathLike, Target
 
 __all__ = ["save_shards", "shard_paths"]
@@ -40,7 +40,7 @@ def save_shards(
         df: the flow.
         path: names the files: ``train.tar`` stands for ``train-000000.tar``, ``train-000001.tar`` and so on,
             ``train.parquet`` for ``train-00000-of-00008.parquet`` and so on, as is usual for each. The ending tells
-            the format.
+            the format. Also a URL, for formats that are written there.
         shards: how many files.
         num_proc: how many worker processes.
         progress: whether there is a progress bar on stderr, which counts files.
@@ -92,10 +92,14 @@ def save_shards(
     return count
 
 
-def _prepare(path: Path, form: Format, *, overwrite: bool, resume: bool) -> bool:
+def _prepare(path: PathLike, form: Format, *, overwrite: bool, resume: bool) -> bool:
     """Whether there is something to write."""
-    if resume and not overwrite and os.path.lexists(path):
+    if resume and not overwrite and _exists(path):
         return False
+    if is_url(path):
+        if not overwrite:
+            refuse_existing(path)
+        return True
     with Target(path, overwrite=overwrite, resume=resume):  # refuses, or throws away, what is there
         return True
 
@@ -107,27 +111,31 @@ def _write(
     form: Format,
     overwrite: bool,
     how: dict[str, Any],
-    task: tuple[int, Path],
+    task: tuple[int, PathLike],
 ) -> int:
     index, path = task
-    if os.path.lexists(path) and not overwrite:  # since we looked: by a worker that died before it could say so
+    if _exists(path) and not overwrite:  # since we looked: by a worker that died before it could say so
         return len(form.load(path))
-    if form.resumes:
+    if form.resumes and not is_url(path):
         how = {"resume": True, **how}  # what there may be is of a worker that died
     plant(flow, seed, (), (index, count))
     return form.save(flow, path, progress=False, overwrite=overwrite, **how)
 
 
-def shard_paths(path: PathLike, shards: int) -> list[Path]:
+def _exists(path: PathLike) -> bool:
+    return exists(path) if is_url(path) else os.path.lexists(path)
+
+
+def shard_paths(path: PathLike, shards: int) -> list[PathLike]:
     """The names of the files that together are ``path``.
 
     Example:
-        >>> [p.name for p in shard_paths("train.tar", 2)]
-        ['train-000000.tar', 'train-000001.tar']
-        >>> [p.name for p in shard_paths("train.tfrecord", 2)]
+        >>> shard_paths("s3://bucket/train.tar", 2)
+        ['s3://bucket/train-000000.tar', 's3://bucket/train-000001.tar']
+        >>> shard_paths("train.tfrecord", 2)
         ['train-00000-of-00002.tfrecord', 'train-00001-of-00002.tfrecord']
     """
-    path = Path(path)
-    of = "" if path.suffix.lower() == ".tar" else f"-of-{shards:05d}"
+    stem, suffix = os.path.splitext(os.fspath(path))
+    of = "" if suffix.lower() == ".tar" else f"-of-{shards:05d}"
     digits = 6 if not of else 5
-    return [path.with_name(f"{path.stem}-{index:0{digits}d}{of}{path.suffix}") for index in range(shards)]
+    return [f"{stem}-{index:0{digits}d}{of}{suffix}" for index in range(shards)]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import FormatError
 from ..parallel.policy import OnErrorChoice
 from .files import AppendedFile, File, FilesReader, Index
 from .writing import PathLike, save
@@ -31,15 +32,18 @@ class WebDatasetData(FilesReader):
     """The samples of WebDataset shards, as dicts: ``__key__``, and the bytes of each component.
 
     Args:
-        paths: a tar file, a pattern such as ``"train-*.tar"``, or a list of these.
+        paths: a tar file, a pattern such as ``"train-*.tar"``, or a list of these; also URLs that fsspec knows, such
+            as ``"s3://bucket/train-*.tar"``.
         shuffle: whether each pass is in another order: that of the shards, and within each shard that of the samples.
         on_error: see `LMDBData`. After a damaged header, the rest of a shard cannot be read.
         max_errors: see `LMDBData`.
 
     Order and integrity: each sample once per pass, in the order of the shards unless shuffled. When it is opened, the
     headers of all members are read once; then it has a length, and resumes in O(1). Tar has no checksum of contents.
+    By URL, each sample is one request, or read ahead if not shuffled.
 
     Raises:
+        ImportError: for a URL: fsspec is not installed, or what it needs for it.
         TypeError, ValueError, FileNotFoundError: at construction, a bad argument or path.
         FormatError: a shard is no tar file, damaged or truncated; names file and offset.
 
@@ -68,7 +72,7 @@ class WebDatasetData(FilesReader):
         import tarfile  # not at the top: headrace is quick to import
 
         samples: list[tuple[str, list[tuple[str, int, int]]]] = []
-        with open(file.path, "rb") as raw:
+        with file.stream() as raw:
             at = 0
             try:
                 # Uncompressed and by our own hand: tarfile takes a damaged header after the first for the end.
@@ -81,6 +85,8 @@ class WebDatasetData(FilesReader):
                         if member.isfile():
                             _add(samples, member)
                     _check_end(file, at)
+            except FormatError as error:
+                damage.append(error)
             except (tarfile.TarError, EOFError, ValueError, UnicodeDecodeError) as error:
                 hint = " (it is compressed: unpack it first)" if file.read(0, min(2, file.size)) == b"\x1f\x8b" else ""
                 damage.append(file.error(at, f"this is no tar file, or it is damaged: {error}{hint}"))
@@ -92,7 +98,9 @@ class WebDatasetData(FilesReader):
 
     def _read(self, file: File, index: Index, number: int) -> dict[str, Any]:
         key, parts = index.more[number]
-        return {"__key__": key, **{name: file.read(offset, size) for name, offset, size in parts}}
+        begin, (_, last, size) = parts[0][1], parts[-1]
+        data = file.read(begin, last + size - begin)  # in one go: by URL, each read may be a request
+        return {"__key__": key, **{name: data[at - begin : at - begin + size] for name, at, size in parts}}
 
 
 def _add(samples: list[tuple[str, list[tuple[str, int, int]]]], member: tarfile.TarInfo) -> None:
@@ -142,7 +150,7 @@ class WebDatasetSerializer:
                 shards are equal); the other keys are extensions. bytes are
                 written as they are, str and numbers as text, an array as ``.npy`` if its extension ends in ``npy``,
                 lists and dicts as JSON if it ends in ``json``.
-            path: the file.
+            path: the file, or a URL that fsspec knows.
             progress: see `LMDBSerializer.save`.
             overwrite: see `LMDBSerializer.save`.
             resume: see `LMDBSerializer.save`.

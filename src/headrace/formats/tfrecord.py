@@ -34,7 +34,7 @@ class TFRecordData(FilesReader):
     """The records of TFRecord files, as bytes or parsed.
 
     Args:
-        paths: a file, a pattern such as ``"train-*.tfrecord"``, or a list of these.
+        paths: a file, a pattern such as ``"train-*.tfrecord"``, or a list of these; also URLs, see `WebDatasetData`.
         shuffle: whether each pass is in another order: that of the files, and within each file that of the records.
         parse: None gives the bytes; ``"example"`` parses ``tf.train.Example`` into a dict of lists of bytes, arrays of
             int64 and arrays of float32.

@@ -6,6 +6,8 @@ Beside the target ``photos.lmdb`` there are, while it is written:
 * ``.photos.lmdb.part``, the file as far as it is written; when it is complete, it is synced and renamed;
 * ``.photos.lmdb.resume``, for formats that can go on: how much of the part is safe, and where the flow stood then.
 
+What goes to a URL is written to a file in the folder for temporary files first, and sent when it is complete.
+
 A format brings a `Sink`; everything else is here.
 """
 
@@ -17,6 +19,7 @@ import fcntl
 import json
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +30,7 @@ from .._checks import known_length
 from .._progress import progress_bar
 from ..errors import FormatError
 from ..flow import DataFlow, as_flow
+from .urls import is_url, refuse_existing, upload
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -72,7 +76,7 @@ def save(
 
     Args:
         df: the flow.
-        path: the file; it appears when it is complete.
+        path: the file, or a URL for fsspec; it appears when it is complete.
         open_sink: makes the sink on a new file, or on an unfinished one and what `Sink.flush` said.
         progress: whether there is a progress bar on stderr.
         overwrite: whether a file that exists is replaced (when the new one is complete), and an unfinished one is
@@ -88,7 +92,11 @@ def save(
         BlockingIOError: another process is writing it.
         StateError: under ``resume``, the unfinished file is of another flow.
         OSError: the disk is full, and so on. What was written stays for ``resume``, where the format can go on.
+        ValueError: ``resume`` with a URL: nothing unfinished is kept there.
     """
+    if is_url(path):
+        how = {"progress": progress, "flush_every": flush_every}
+        return _save_to_url(df, path, open_sink, overwrite=overwrite, resume=resume, **how)
     flow = as_flow(df)
     with Target(path, overwrite=overwrite, resume=resume) as target:
         journal = _Journal(target, flow)
@@ -106,6 +114,29 @@ def save(
             raise
         target.commit()
     return journal.count
+
+
+def _save_to_url(
+    df: Any, url: str, open_sink: Callable[[Path, Any], Sink], *, overwrite: bool, resume: bool, **how: Any
+) -> int:
+    if resume:
+        raise ValueError(f"{url}: resume=True: only an unfinished file on this machine can be gone on with")
+    if not overwrite:
+        refuse_existing(url)
+    folder = tempfile.mkdtemp(prefix="headrace-")
+    try:
+        local = Path(folder, url.rpartition("/")[2])
+        count = save(df, local, open_sink, **how)
+    except BaseException:
+        shutil.rmtree(folder)
+        raise
+    try:
+        upload(local, url, overwrite)
+    except BaseException as error:
+        error.add_note(f"the file is complete, and was kept as {local}; it could not be brought to {url}")
+        raise
+    shutil.rmtree(folder)
+    return count
 
 
 def _write_all(flow: DataFlow, sink: Sink, journal: _Journal, bar: tqdm[Any], flush_every: int | None) -> None:
