@@ -1,4 +1,4 @@
-"""Readers of well-known data sets, from local copies. Nothing is downloaded.
+"""Readers of well-known data sets, from local copies. Nothing is downloaded unasked; ``download=True`` asks.
 
 The folder is an argument, or found below ``HEADRACE_DATASET`` (or ``TENSORPACK_DATASET``), under the name that
 tensorpack uses. The classes, their arguments and attributes are those of ``tensorpack.dataflow.dataset``.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import FormatError
 from ..sources.indexed import IndexedSource
+from .download import Published, fetch
 from .folder import check_split, dataset_folder, find_file
 
 __all__ = ["Cifar10", "Cifar100", "CifarBase"]
@@ -34,6 +35,8 @@ class CifarBase(IndexedSource):
         dir: the folder that holds ``cifar-10-batches-py`` or ``cifar-100-python`` (the "python version"); default:
             ``cifar10_data`` or ``cifar100_data`` below ``HEADRACE_DATASET``.
         cifar_classnum: 10 or 100.
+        download: whether the archive is downloaded (170 MB) and unpacked if its folder is missing, and the checksum
+            compared.
 
     The files are pickles. They are read by an unpickler that makes arrays and plain data, and nothing else.
 
@@ -41,6 +44,7 @@ class CifarBase(IndexedSource):
         ValueError: another name or number, or no folder.
         FileNotFoundError: a file or the folder is missing.
         FormatError: a file is damaged, or holds something else.
+        ConnectionError: it cannot be downloaded.
 
     Example:
         >>> from headrace import dataset
@@ -50,13 +54,32 @@ class CifarBase(IndexedSource):
         ValueError: cifar_classnum must be 10 or 100, got 20
     """
 
-    def __init__(self, train_or_test: str, shuffle: bool | None = None, dir: Any = None, cifar_classnum: int = 10):
+    SOURCE_URL = "https://www.cs.toronto.edu/~kriz/"
+    # https://github.com/keras-team/keras/blob/master/keras/src/datasets/cifar10.py, and cifar100.py
+    SHA256: Mapping[int, str] = {
+        10: "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+        100: "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
+    }
+
+    def __init__(
+        self,
+        train_or_test: str,
+        shuffle: bool | None = None,
+        dir: Any = None,
+        cifar_classnum: int = 10,
+        *,
+        download: bool = False,
+    ):
         self.train_or_test = check_split("train_or_test", train_or_test, ("train", "test"))
         if cifar_classnum not in _FILES:
             raise ValueError(f"cifar_classnum must be 10 or 100, got {cifar_classnum!r}")
         self.cifar_classnum = cifar_classnum
         self.shuffle = train_or_test == "train" if shuffle is None else shuffle
-        self.dir = dataset_folder(f"cifar{cifar_classnum}_data", dir)
+        self.dir = dataset_folder(f"cifar{cifar_classnum}_data", dir, make=download)
+        if download:
+            url = f"{self.SOURCE_URL}cifar-{cifar_classnum}-python.tar.gz"
+            folder = _FILES[cifar_classnum][0]
+            fetch(self.dir / folder, Published(f"sha256:{self.SHA256[cifar_classnum]}", (url,), folder))
         self.data = self._read(train_or_test)
         names = self._load(_FILES[cifar_classnum][3])
         self._label_names = [str(name) for name in _entry(names, f"{_FILES[cifar_classnum][4]}_names", self.dir)]
@@ -110,6 +133,7 @@ class Cifar10(CifarBase):
         train_or_test: see `CifarBase`.
         shuffle: see `CifarBase`.
         dir: see `CifarBase`.
+        download: see `CifarBase`.
 
     Example:
         >>> from headrace import dataset
@@ -117,8 +141,8 @@ class Cifar10(CifarBase):
         True
     """
 
-    def __init__(self, train_or_test: str, shuffle: bool | None = None, dir: Any = None):
-        super().__init__(train_or_test, shuffle, dir, 10)
+    def __init__(self, train_or_test: str, shuffle: bool | None = None, dir: Any = None, *, download: bool = False):
+        super().__init__(train_or_test, shuffle, dir, 10, download=download)
 
 
 class Cifar100(CifarBase):
@@ -128,6 +152,7 @@ class Cifar100(CifarBase):
         train_or_test: see `CifarBase`.
         shuffle: see `CifarBase`.
         dir: see `CifarBase`.
+        download: see `CifarBase`.
 
     Example:
         >>> from headrace import dataset
@@ -135,8 +160,8 @@ class Cifar100(CifarBase):
         True
     """
 
-    def __init__(self, train_or_test: str, shuffle: bool | None = None, dir: Any = None):
-        super().__init__(train_or_test, shuffle, dir, 100)
+    def __init__(self, train_or_test: str, shuffle: bool | None = None, dir: Any = None, *, download: bool = False):
+        super().__init__(train_or_test, shuffle, dir, 100, download=download)
 
 
 _ALLOWED = {

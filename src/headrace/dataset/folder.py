@@ -9,12 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FormatError
+from .download import Published, fetch
 
 __all__ = ["check_split", "dataset_folder", "find_file", "load_mat", "mat_variable"]
 
 
-def dataset_folder(name: str, folder: Any = None) -> Path:
+def dataset_folder(name: str, folder: Any = None, *, make: bool = False) -> Path:
     """The folder of a data set: the argument, else ``name`` below ``HEADRACE_DATASET`` or ``TENSORPACK_DATASET``.
+
+    Args:
+        name: as tensorpack has it.
+        folder: what the user gave.
+        make: whether it is made where it does not exist, for a download.
 
     Raises:
         ValueError: neither the argument nor one of these environment variables is given.
@@ -25,24 +31,36 @@ def dataset_folder(name: str, folder: Any = None) -> Path:
         if not root:
             raise ValueError(
                 f"where is the data set? Give its folder as an argument, or set HEADRACE_DATASET to the folder that "
-                f"holds {name}/. Nothing is downloaded"
+                f"holds {name}/. Nothing is downloaded unasked"
             )
         folder = Path(root) / name
     path = Path(folder).expanduser()
+    if make:
+        path.mkdir(parents=True, exist_ok=True)
     if not path.is_dir():
         raise FileNotFoundError(f"{path} is no folder; a local copy of the data set is expected there")
     return path
 
 
-def find_file(folder: Path, names: Sequence[str], source: str) -> Path:
+def find_file(folder: Path, names: Sequence[str], source: str, published: Published | None = None) -> Path:
     """The first file in ``folder`` with one of these names.
 
+    Args:
+        folder: where to look.
+        names: of the file; several, if it may have several.
+        source: where the data set comes from, for people.
+        published: if none of them exists, download this under the first name.
+
     Raises:
-        FileNotFoundError: none of them exists; says where they come from.
+        FileNotFoundError: none of them exists, and nothing shall be downloaded; says where they come from.
+        Exception: what `fetch` raises.
     """
     for name in names:
         if (folder / name).is_file():
             return folder / name
+    if published is not None:
+        fetch(folder / names[0], published)
+        return folder / names[0]
     raise FileNotFoundError(f"{folder / names[0]} is missing; the data set is published at {source}")
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..errors import FormatError
 from ..sources.indexed import IndexedSource
+from .download import Published
 from .folder import check_split, dataset_folder, find_file, load_mat, mat_variable
 
 __all__ = ["SVHNDigit"]
@@ -25,11 +26,13 @@ class SVHNDigit(IndexedSource):
         name: ``"train"`` (73,257), ``"test"`` (26,032) or ``"extra"`` (531,131).
         data_dir: the folder with ``train_32x32.mat`` and so on; default: ``svhn_data`` below ``HEADRACE_DATASET``.
         shuffle: whether each pass is a new permutation.
+        download: whether the file is downloaded if it is missing (182, 64 or 1,329 MB), and the checksum compared.
 
     Raises:
         ValueError: another name, or no folder.
         FileNotFoundError: the file or the folder is missing.
         FormatError: the file is damaged, or holds something else.
+        ConnectionError: it cannot be downloaded.
         ImportError: SciPy is not installed: ``pip install 'headrace[dataset]'``.
 
     Example:
@@ -40,11 +43,21 @@ class SVHNDigit(IndexedSource):
         ValueError: name must be one of 'train', 'test', 'extra', got 'validation'
     """
 
-    def __init__(self, name: str, data_dir: Any = None, shuffle: bool = True):
+    SOURCE_URL = "http://ufldl.stanford.edu/housenumbers/"
+    # https://github.com/tensorflow/datasets/blob/master/tensorflow_datasets/url_checksums/svhn_cropped.txt
+    SHA256: Mapping[str, str] = {
+        "train": "435e94d69a87fde4fd4d7f3dd208dfc32cb6ae8af2240d066de1df7508d083b8",
+        "test": "cdce80dfb2a2c4c6160906d0bd7c68ec5a99d7ca4831afa54f09182025b6a75b",
+        "extra": "a133a4beb38a00fcdda90c9489e0c04f900b660ce8a316a5e854838379a71eb3",
+    }
+
+    def __init__(self, name: str, data_dir: Any = None, shuffle: bool = True, *, download: bool = False):
         self.name = check_split("name", name, _SPLITS)
-        self.data_dir = dataset_folder("svhn_data", data_dir)
+        self.data_dir = dataset_folder("svhn_data", data_dir, make=download)
         self.shuffle = shuffle
-        path = find_file(self.data_dir, [f"{name}_32x32.mat"], "http://ufldl.stanford.edu/housenumbers/")
+        file = f"{name}_32x32.mat"
+        published = Published(f"sha256:{self.SHA256[name]}", (self.SOURCE_URL + file,)) if download else None
+        path = find_file(self.data_dir, [file], self.SOURCE_URL, published)
         variables = load_mat(path)
         images, labels = mat_variable(path, variables, "X"), mat_variable(path, variables, "y").reshape(-1)
         if images.dtype != np.uint8 or images.shape != (32, 32, 3, len(labels)):

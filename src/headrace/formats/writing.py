@@ -206,6 +206,7 @@ class Target:
         path: what it shall be in the end.
         overwrite: see `save`.
         resume: see `save`.
+        wait: whether to wait for another process that is writing it.
 
     Attributes:
         path: what it shall be in the end.
@@ -214,17 +215,17 @@ class Target:
         saved: what was said there; None: begin.
     """
 
-    def __init__(self, path: PathLike, *, overwrite: bool, resume: bool):
+    def __init__(self, path: PathLike, *, overwrite: bool, resume: bool, wait: bool = False):
         self.path = Path(path)
         self.part, self.journal, self._lock_path = (
             self.path.with_name(f".{self.path.name}.{suffix}") for suffix in ("part", "resume", "lock")
         )
         self.saved: dict[str, Any] | None = None
-        self._overwrite, self._resume = overwrite, resume
+        self._overwrite, self._resume, self._wait = overwrite, resume, wait
         self._lock: int | None = None
 
     def __enter__(self) -> Target:
-        self._lock = _lock(self._lock_path, self.path)
+        self._lock = _lock(self._lock_path, self.path, self._wait)
         try:
             self._begin()
         except BaseException:
@@ -293,11 +294,11 @@ class Target:
             self._lock = None
 
 
-def _lock(path: Path, target: Path) -> int:
+def _lock(path: Path, target: Path, wait: bool) -> int:
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             current = os.stat(path)
         except BlockingIOError:
             holder = os.read(fd, 20).decode(errors="replace")
