@@ -70,10 +70,11 @@ from .stages.window import Window
 if TYPE_CHECKING:  # imported when first asked for, see `_LATE`
     from . import dataset, imgaug
     from .formats.arrow import ArrowData, ArrowSerializer, ParquetData, ParquetSerializer
+    from .formats.caffe import CaffeLMDB
     from .formats.folder import FolderData, FolderSerializer
     from .formats.hdf5 import HDF5Data, HDF5Serializer
     from .formats.jsonl import JSONLinesData, JSONLinesSerializer
-    from .formats.lmdb import CaffeLMDB, LMDBData, LMDBDataDecoder, LMDBSerializer
+    from .formats.lmdb import LMDBData, LMDBDataDecoder, LMDBSerializer
     from .formats.npy import NpyData, NpySerializer
     from .formats.npz import NumpySerializer
     from .formats.sharded import save_shards
@@ -268,7 +269,8 @@ _LATE = {
     "formats.folder": ("FolderData", "FolderSerializer"),
     "formats.hdf5": ("HDF5Data", "HDF5Serializer"),
     "formats.jsonl": ("JSONLinesData", "JSONLinesSerializer"),
-    "formats.lmdb": ("CaffeLMDB", "LMDBData", "LMDBDataDecoder", "LMDBSerializer"),
+    "formats.caffe": ("CaffeLMDB",),
+    "formats.lmdb": ("LMDBData", "LMDBDataDecoder", "LMDBSerializer"),
     "formats.npy": ("NpyData", "NpySerializer"),
     "formats.npz": ("NumpySerializer",),
     "formats.sharded": ("save_shards",),

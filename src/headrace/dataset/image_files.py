@@ -6,6 +6,7 @@ from typing import Any
 
 from ..image.decode import Decoder, read_file
 from ..sources.indexed import IndexedSource
+from .folder import check_split, dataset_folder
 
 __all__ = ["LabelledFiles", "read_bgr"]
 
@@ -17,6 +18,12 @@ class LabelledFiles(IndexedSource):
     """
 
     _files: list[tuple[str, int]]
+
+    def __init__(self, usual: str, dir: Any, name: str, shuffle: bool | None):
+        """The arguments of the data sets: their usual folder, the given one, the part, and whether it is shuffled."""
+        self.name = check_split("name", name, ("train", "val"))
+        self.dir = dataset_folder(usual, dir)
+        self.shuffle = name == "train" if shuffle is None else shuffle
 
     def __len__(self) -> int:
         return len(self._files)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import FormatError
-from .folder import check_split, dataset_folder, find_file
+from .folder import find_file
 from .image_files import LabelledFiles
 
 __all__ = ["Places365Standard"]
@@ -35,9 +35,7 @@ class Places365Standard(LabelledFiles):
     """
 
     def __init__(self, dir: Any, name: str, shuffle: bool | None = None):
-        self.name = check_split("name", name, ("train", "val"))
-        self.dir = dataset_folder("places365_standard", dir)
-        self.shuffle = name == "train" if shuffle is None else shuffle
+        super().__init__("places365_standard", dir, name, shuffle)
         listing = find_file(self.dir, [f"{name}.txt"], "http://places2.csail.mit.edu/download.html")
         paths = listing.read_text().split()
         for number, path in enumerate(paths, 1):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import FormatError
-from .folder import check_split, dataset_folder, find_file
+from .folder import find_file
 from .image_files import LabelledFiles
 
 __all__ = ["TinyImageNet"]
@@ -37,9 +37,7 @@ class TinyImageNet(LabelledFiles):
     """
 
     def __init__(self, dir: Any, name: str, shuffle: bool | None = None):
-        self.name = check_split("name", name, ("train", "val"))
-        self.dir = dataset_folder("tiny-imagenet-200", dir)
-        self.shuffle = name == "train" if shuffle is None else shuffle
+        super().__init__("tiny-imagenet-200", dir, name, shuffle)
         self.synsets = find_file(self.dir, ["wnids.txt"], _URL).read_text().split()
         self._files = self._train() if name == "train" else self._val()
 

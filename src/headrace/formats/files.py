@@ -259,9 +259,9 @@ class FilesReader(Reader):
     def __init__(
         self,
         paths: PathLike | Iterable[PathLike],
-        shuffle: bool,
-        on_error: OnErrorChoice,
-        max_errors: int | float | None,
+        shuffle: bool = False,
+        on_error: OnErrorChoice = "raise",
+        max_errors: int | float | None = None,
     ):
         super().__init__(shuffle, on_error, max_errors)
         self.paths = find(paths, urls=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +43,6 @@ class JSONLinesData(FilesReader):
         [{'a': 1}, [2]]
         >>> folder.cleanup()
     """
-
-    def __init__(
-        self,
-        paths: PathLike | Iterable[PathLike],
-        shuffle: bool = False,
-        on_error: OnErrorChoice = "raise",
-        max_errors: int | float | None = None,
-    ):
-        super().__init__(paths, shuffle, on_error, max_errors)
 
     def _scan(self, file: File, damage: list[Exception]) -> Index:
         newlines = [np.array([-1], np.int64)]

@@ -8,12 +8,8 @@ databases have a pickled list of all keys under ``__keys__`` instead.
 from __future__ import annotations
 
 import functools
-import io
 import json
 import os
-import pickle
-import threading
-import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,17 +18,12 @@ from ..errors import FormatError
 from ..parallel.policy import OnErrorChoice
 from ..stages.map import MapData
 from .extras import need
-from .protobuf import fields, signed
+from .lmdb_database import FORMAT, HEADER, MAP_BYTES, VERSION, open_database
 from .reader import Reader, Records
 from .records import check_codec, pack, unpack
 from .writing import PathLike, save
 
-__all__ = ["CaffeLMDB", "LMDBData", "LMDBDataDecoder", "LMDBSerializer"]
-
-_HEADER = b"__headrace__"
-_KEYS = b"__keys__"
-_FORMAT, _VERSION = "headrace-lmdb", 1
-_MAP_BYTES = 1 << 41  # address space; the file is as large as what is in it
+__all__ = ["DecodedLMDB", "LMDBData", "LMDBDataDecoder", "LMDBSerializer"]
 
 
 class LMDBData(Reader):
@@ -97,7 +88,7 @@ class _Entries:
     def __init__(self, path: str, keys: str | Sequence[str | bytes] | None):
         self.path = path
         self.damage: list[Exception] = []
-        self._database = _open_database(path)
+        self._database = open_database(path)
         self.header = self._database.header()
         self._keys = self._find_keys(keys)
 
@@ -135,122 +126,6 @@ class _Numbered(Sequence[bytes]):
         return self._form.format(number).encode()
 
 
-class _Database:
-    """An open database; there must not be two of one file in a process, so all readers share it."""
-
-    def __init__(self, path: str):
-        lmdb = need("lmdb", "lmdb")
-        self.path = path
-        self._broken = lmdb.Error
-        _check_size(path)
-        try:
-            self._env = lmdb.open(
-                path, subdir=False, readonly=True, lock=False, readahead=False, map_size=_MAP_BYTES, max_readers=100
-            )
-            self.count = self._env.stat()["entries"]
-            for key in (_HEADER, _KEYS):
-                self.count -= self._read(key) is not None
-        except lmdb.Error as error:
-            raise FormatError(f"{path}: this cannot be read as an LMDB database: {error}") from error
-
-    def _read(self, key: bytes) -> bytes | None:
-        with self._env.begin() as transaction:
-            value: bytes | None = transaction.get(key)
-            return value
-
-    def get(self, key: bytes) -> bytes:
-        try:
-            value = self._read(key)
-        except self._broken as error:
-            raise FormatError(f"{self.path}: key {key!r}: it cannot be read: {error}") from error
-        if value is None:
-            raise FormatError(f"{self.path}: there is no key {key!r}")
-        return value
-
-    def header(self) -> dict[str, Any] | None:
-        text = self._read(_HEADER)
-        if text is None:
-            return None
-        try:
-            header: dict[str, Any] = json.loads(text)
-            version, _ = header["version"], header["count"] + 0
-        except (ValueError, KeyError, TypeError) as error:
-            raise FormatError(f"{self.path}: key {_HEADER!r}: the header is damaged: {error!r}") from error
-        if header.get("format") != _FORMAT or version != _VERSION:
-            raise FormatError(
-                f"{self.path}: key {_HEADER!r}: format {header.get('format')!r}, version {version!r}; this headrace "
-                f"reads {_FORMAT!r}, version {_VERSION}"
-            )
-        return header
-
-    def stored_keys(self) -> list[bytes] | None:
-        """The list that tensorpack stored; None if there is none, or it is more than a list of keys."""
-        stored = self._read(_KEYS)
-        if stored is None:
-            return None
-        try:
-            keys = _OnlyData(io.BytesIO(stored)).load()
-        except Exception:
-            return None  # msgpack or pyarrow, which tensorpack could be told to use
-        if not isinstance(keys, list) or not all(isinstance(key, (bytes, str)) for key in keys):
-            return None
-        return [key.encode() if isinstance(key, str) else key for key in keys]
-
-    def all_keys(self) -> list[bytes]:
-        try:
-            with self._env.begin() as transaction, transaction.cursor() as cursor:
-                return [bytes(key) for key in cursor.iternext(values=False) if key not in (_HEADER, _KEYS)]
-        except self._broken as error:
-            raise FormatError(f"{self.path}: its keys cannot be read: {error}") from error
-
-
-class _OnlyData(pickle.Unpickler):
-    """Unpickles lists, bytes and str. There is no code in these, so nothing that a file says is run."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        raise pickle.UnpicklingError(f"{module}.{name} is not data")
-
-
-_databases: weakref.WeakValueDictionary[tuple[int, int, int], _Database] = weakref.WeakValueDictionary()
-_opening = threading.Lock()
-os.register_at_fork(after_in_child=lambda: globals().update(_opening=threading.Lock()))
-
-
-def _open_database(path: str) -> _Database:
-    file = os.stat(path)
-    key = (os.getpid(), file.st_dev, file.st_ino)
-    with _opening:
-        database = _databases.get(key)
-        if database is None:
-            database = _databases[key] = _Database(path)
-        return database
-
-
-_PAGE_BYTES_AT, _LAST_PAGE_AT, _MAGIC_AT = 40, 136, 16
-
-
-def _check_size(path: str) -> None:
-    """Refuse a truncated file: reading beyond its end through the memory map would kill the process.
-
-    The first two pages hold, from byte 16, MDB_meta of LMDB's mdb.c: magic, version, address, map size, two MDB_db (the
-    first begins with the page size), last page, transaction.
-    """
-    with open(path, "rb") as file:
-        head = file.read(144)
-        if len(head) < 144 or int.from_bytes(head[_MAGIC_AT : _MAGIC_AT + 4], "little") != 0xBEEFC0DE:
-            raise FormatError(f"{path}: at byte {_MAGIC_AT}: this is no LMDB database: it has no magic number")
-        page_bytes = int.from_bytes(head[_PAGE_BYTES_AT : _PAGE_BYTES_AT + 4], "little")
-        file.seek(page_bytes)
-        second = file.read(144)
-        size = file.seek(0, os.SEEK_END)
-    metas = [meta for meta in (head, second) if len(meta) == 144]
-    last_page = max(int.from_bytes(meta[_LAST_PAGE_AT : _LAST_PAGE_AT + 8], "little") for meta in metas)
-    if len(metas) < 2 or (last_page + 1) * page_bytes > size:
-        raise FormatError(
-            f"{path}: the file ends at byte {size}, but the database has {(last_page + 1) * page_bytes}: truncated"
-        )
-
-
 class LMDBDataDecoder(MapData):
     """Decode the entries of a database.
 
@@ -278,7 +153,7 @@ def _decode_entry(decoder: Callable[[bytes, bytes], Any], entry: list[bytes]) ->
     return decoder(entry[0], entry[1])
 
 
-class _Decoded(LMDBData):
+class DecodedLMDB(LMDBData):
     """Entries, each decoded to a datapoint; one that cannot be is a bad record."""
 
     def __init__(self, decode: Callable[[bytes], Any], *args: Any, **kwargs: Any):
@@ -309,59 +184,6 @@ class _DecodedEntries:
 
     def close(self) -> None:
         self._entries.close()
-
-
-def CaffeLMDB(  # noqa: N802 - upstream's name
-    lmdb_path: PathLike,
-    shuffle: bool = True,
-    keys: str | Sequence[str | bytes] | None = None,
-    on_error: OnErrorChoice = "raise",
-    max_errors: int | float | None = None,
-) -> LMDBData:
-    """A database of Caffe, whose values are ``caffe.Datum`` messages with raw pixels.
-
-    Args:
-        lmdb_path: see `LMDBData`.
-        shuffle: see `LMDBData`.
-        keys: see `LMDBData`.
-        on_error: see `LMDBData`.
-        max_errors: see `LMDBData`.
-
-    Returns:
-        A flow of ``[image, label]``: a uint8 array of height, width and channels, and an int.
-
-    Raises:
-        FormatError: while it is iterated, a value is no such message, or holds a compressed image (then use
-            `LMDBDataDecoder`).
-
-    Example:
-        >>> import headrace as hr
-        >>> ds = hr.CaffeLMDB("train_lmdb", keys="{:0>8d}")  # doctest: +SKIP
-    """
-    return _Decoded(_decode_datum, lmdb_path, shuffle, keys, on_error, max_errors)
-
-
-def _decode_datum(value: bytes) -> list[Any]:
-    # https://github.com/BVLC/caffe/blob/master/src/caffe/proto/caffe.proto, message Datum
-    import numpy as np
-
-    shape = {1: 0, 2: 0, 3: 0}  # channels, height, width
-    data, label = b"", 0
-    for number, _, content in fields(value):
-        if isinstance(content, int):
-            if number in shape:
-                shape[number] = content
-            elif number == 5:
-                label = signed(content)
-            elif number == 7 and content:
-                raise ValueError("the caffe.Datum holds a compressed image: decode it with LMDBDataDecoder")
-        elif number == 4:
-            data = bytes(content)
-    channels, height, width = shape.values()
-    if len(data) != channels * height * width:
-        raise ValueError(f"the caffe.Datum has {len(data)} bytes of pixels for shape {tuple(shape.values())}")
-    image = np.frombuffer(bytearray(data), np.uint8).reshape(channels, height, width)
-    return [image.transpose(1, 2, 0), label]
 
 
 class LMDBSerializer:
@@ -445,7 +267,7 @@ class LMDBSerializer:
             max_errors: see `LMDBData`.
         """
         decode = functools.partial(unpack, allow_pickle=bool(allow_pickle))
-        return _Decoded(decode, path, shuffle, on_error=on_error, max_errors=max_errors)
+        return DecodedLMDB(decode, path, shuffle, on_error=on_error, max_errors=max_errors)
 
 
 class _Sink:
@@ -459,7 +281,7 @@ class _Sink:
         self._path = path
         with self._as_oserror():
             self._env = lmdb.open(
-                os.fspath(path), subdir=False, map_size=_MAP_BYTES, lock=False, meminit=False, sync=False
+                os.fspath(path), subdir=False, map_size=MAP_BYTES, lock=False, meminit=False, sync=False
             )
             self._transaction = self._env.begin(write=True)
 
@@ -480,9 +302,9 @@ class _Sink:
         return self._count
 
     def close(self) -> None:
-        header = {"format": _FORMAT, "version": _VERSION, "codec": self._codec, "count": self._count}
+        header = {"format": FORMAT, "version": VERSION, "codec": self._codec, "count": self._count}
         with self._as_oserror():
-            self._transaction.put(_HEADER, json.dumps(header).encode())
+            self._transaction.put(HEADER, json.dumps(header).encode())
             self._transaction.commit()
             self._env.sync(True)
         self._env.close()

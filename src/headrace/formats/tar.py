@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,15 +57,6 @@ class WebDatasetData(FilesReader):
         [{'__key__': 'cat', 'jpg': b'...', 'cls': b'3'}]
         >>> folder.cleanup()
     """
-
-    def __init__(
-        self,
-        paths: PathLike | Iterable[PathLike],
-        shuffle: bool = False,
-        on_error: OnErrorChoice = "raise",
-        max_errors: int | float | None = None,
-    ):
-        super().__init__(paths, shuffle, on_error, max_errors)
 
     def _scan(self, file: File, damage: list[Exception]) -> Index:
         import tarfile  # not at the top: headrace is quick to import
