@@ -32,7 +32,7 @@ from .errors import (
     WorkerDied,
     WorkerError,
 )
-from .flow import DataFlow, ProxyDataFlow, RNGDataFlow, walk
+from .flow import DataFlow, ProxyDataFlow, RNGDataFlow
 from .seeding import WorkerInfo, seed, worker_info
 from .sources.fake import FakeData
 from .sources.iterable import DataFromGenerator, DataFromIterable
@@ -66,6 +66,7 @@ from .stages.token_budget_batch import TokenBudgetBatch
 from .stages.unbatch import Unbatch
 from .stages.weighted_mix import WeightedMix
 from .stages.window import Window
+from .tree import walk
 
 if TYPE_CHECKING:  # imported when first asked for, see `_LATE`
     from . import dataset, imgaug

@@ -1,4 +1,4 @@
-"""`DataFlow`: the description of a pipeline, and how a pass of it begins.
+"""`DataFlow`: the description of a pipeline.
 
 A flow is description; a generator that runs over it is a pass. There are three ways to write a flow::
 
@@ -16,27 +16,25 @@ A flow is description; a generator that runs over it is a pass. There are three 
         def get_data(self): ...
         def size(self): ...
 
-How a pass begins: ``iter(flow)`` makes the flow the *root* of its pipeline (unless a running root owns it
-already), which gives each flow below its `Place`; then `_begin` makes the `State`, calls ``reset_state()`` if this
-process has not yet done so, and returns the generator. Nothing that runs lives on the flow, except what is named in
-`Runtime`.
+How a pass begins stands in `passes`. Nothing that runs lives on the flow, except what is named in `Runtime`.
 """
 
 from __future__ import annotations
 
 import functools
-import gc
 import inspect
 import os
 import weakref
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
 from .errors import NoLengthError, NotReentrantError, StateError
-from .seeding import Place, fresh_entropy, global_seed, seeds_set, shards_itself
-from .state import Input, Node, Running, State, decode, difference, freeze, seal, snapshot, unseal
+from .passes import assign_places, is_live, open_pass, restore_flows, sources_of, start_pass, take_share
+from .seeding import Place, seeds_set
+from .state import Input, Node, Running, State, difference, seal, snapshot, unseal
+from .tree import pipeline_fingerprint, short, tree_lines
 
 if TYPE_CHECKING:
     from .observe.audit import Audit
@@ -45,7 +43,7 @@ if TYPE_CHECKING:
     from .observe.stats import Stats
     from .parallel.pool import Pool
 
-__all__ = ["DataFlow", "ProxyDataFlow", "RNGDataFlow", "as_flow", "walk"]
+__all__ = ["DataFlow", "ProxyDataFlow", "RNGDataFlow", "as_flow"]
 
 Arguments = ParamSpec("Arguments")
 Stage = TypeVar("Stage")
@@ -100,7 +98,7 @@ def _outermost(reads: Callable[[Any], Any]) -> Callable[[Any], Iterator[Any]]:
     def begin(self: DataFlow) -> Iterator[Any]:
         if type(self).__iter__ is not begin:
             return iter(reads(self))
-        return _start(self)
+        return start_pass(self)
 
     begin._begins = True  # type: ignore[attr-defined]
     return begin
@@ -200,8 +198,8 @@ class DataFlow:
     def __iter__(self) -> Iterator[Any]:
         if type(self).__iter__ is not DataFlow.__iter__:  # a subclass's own __iter__ called super().__iter__()
             inputs = [Input(f) for f in self.inputs]
-            return self.run(*_sources(inputs), self._bare_state(inputs))
-        return _start(self)
+            return self.run(*sources_of(inputs), self._bare_state(inputs))
+        return start_pass(self)
 
     __iter__._begins = True  # type: ignore[attr-defined]
 
@@ -284,9 +282,9 @@ class DataFlow:
             [12, 13]
         """
         runtime = self._runtime
-        live = _open(runtime.live)
+        live = open_pass(runtime.live)
         if runtime.place is None:
-            _assign_places(self)
+            assign_places(self)
         assert runtime.place is not None
         return seal(
             {
@@ -312,14 +310,14 @@ class DataFlow:
                 "the state belongs to another pipeline:\n" + difference(body["fingerprint"], pipeline_fingerprint(self))
             )
         runtime = self._runtime
-        if _is_live(runtime):
+        if is_live(runtime):
             raise StateError(
                 f"{type(self).__name__} is being iterated: load a state before iter(), or drop the iterator first"
             )
         runtime.entropy = body["seed"]
         runtime.loaded = seeds_set()
         runtime.place = runtime.owner = None
-        _restore([self], [body["flow"]])
+        restore_flows([self], [body["flow"]])
         runtime.restored = body["flow"]
 
     def stats(self) -> Stats:
@@ -343,7 +341,7 @@ class DataFlow:
         return take(self)
 
     def __repr__(self) -> str:
-        return "\n".join(_tree(self))
+        return "\n".join(tree_lines(self))
 
     # -- what flows are made of
 
@@ -382,7 +380,7 @@ class DataFlow:
 
     def describe(self) -> str:
         """The arguments of this flow, in one line: what ``repr`` shows."""
-        return ", ".join(f"{k}={_short(v)}" for k, v in self._arguments().items())
+        return ", ".join(f"{k}={short(v)}" for k, v in self._arguments().items())
 
     def fingerprint(self) -> str:
         """What decides the data of this flow, in one line: a state fits where all these lines are equal."""
@@ -413,13 +411,13 @@ class DataFlow:
     def _begin(self, node: Node | None = None) -> tuple[Running, State]:
         """Begin a pass (or go on with the restored one); the flow has its place already."""
         runtime = self._runtime
-        if not (self.reentrant and not self.keeps) and _is_live(runtime):
+        if not (self.reentrant and not self.keeps) and is_live(runtime):
             raise NotReentrantError(
                 f"This DataFlow is not reentrant! {type(self).__name__} already has a live iterator; "
                 "finish it, close() it or drop it before you begin another"
             )
         if runtime.place is None:
-            _assign_places(self)
+            assign_places(self)
         if runtime.reset_in_pid != os.getpid():
             self.reset_state()
             runtime.reset_in_pid = os.getpid()
@@ -432,9 +430,9 @@ class DataFlow:
         if self._reads is not None:
             running = self._replay(state, self._reads)
         else:
-            running = self.run(*_sources(state.inputs), state)
+            running = self.run(*sources_of(state.inputs), state)
         if state.place.share[1] > 1 and not self.elementwise and not self.takes_share:
-            running = _take_share(running, state)
+            running = take_share(running, state)
         if runtime.meter is not None:
             running = runtime.meter.measured(running)
         state.running = weakref.ref(running)
@@ -466,7 +464,7 @@ class DataFlow:
     def _replay(self, state: State, reads: Callable[[Any], Iterable[Any]]) -> Generator[Any, None, None]:
         """A pass of user code: counted, and resumed by reading as many datapoints again."""
         if state.restored and state.inputs_at_begin is not None:
-            _restore(self.inputs, state.inputs_at_begin)
+            restore_flows(self.inputs, state.inputs_at_begin)
             for flow, node in zip(self.inputs, state.inputs_at_begin, strict=True):
                 flow._runtime.restored = node  # for the user's code to begin from
         datapoints = iter(reads(self))
@@ -537,7 +535,7 @@ class RNGDataFlow(DataFlow):
         """Make ``self.rng``."""
         super().reset_state()
         if self._runtime.place is None:
-            _assign_places(self)
+            assign_places(self)
         self._reseed(self._runtime.passes)
 
     def _begin(self, node: Node | None = None) -> tuple[Running, State]:
@@ -560,221 +558,13 @@ def as_flow(ds: Any) -> DataFlow:
     if isinstance(ds, DataFlow):
         return ds
     if not hasattr(ds, "__iter__"):
-        raise TypeError(f"expected a DataFlow or another iterable, got {type(ds).__name__}: {_short(ds)}")
+        raise TypeError(f"expected a DataFlow or another iterable, got {type(ds).__name__}: {short(ds)}")
     from .sources.iterable import DataFromIterable
 
     return DataFromIterable(ds)
-
-
-def walk(flow: DataFlow) -> Iterator[DataFlow]:
-    """All flows of a pipeline, inputs before the flows that read them, each once.
-
-    Example:
-        >>> import headrace as hr
-        >>> flow = hr.BatchData(hr.DataFromList([1, 2]), 2)
-        >>> [type(f).__name__ for f in hr.walk(flow)]
-        ['DataFromList', 'BatchData']
-    """
-    return _post_order(flow, lambda f: f.children, set())
-
-
-def _read_here(flow: DataFlow) -> Iterator[DataFlow]:
-    """The same for the flows that this process reads: without what runs in the copies of a runner."""
-    return _post_order(flow, lambda f: f.inputs, set())
-
-
-def _post_order(flow: DataFlow, below: Callable[[DataFlow], Sequence[DataFlow]], seen: set[int]) -> Iterator[DataFlow]:
-    if id(flow) not in seen:
-        seen.add(id(flow))
-        for child in below(flow):
-            yield from _post_order(child, below, seen)
-        yield flow
-
-
-def _start(flow: DataFlow) -> Running:
-    """Begin a pass of a flow that the user iterates: as a root, unless a running root owns it."""
-    runtime = flow._runtime
-    owned = _open(runtime.owner) is not None
-    if not owned:
-        _assign_places(flow)
-    running, state = flow._begin()
-    if not owned and not flow.leaves_traces:
-        running = _until_left(running, state, runtime)
-        state.running = weakref.ref(running)
-    if not owned:
-        owner = weakref.ref(state)
-        for below in _read_here(flow):
-            below._runtime.owner = owner
-    return running
-
-
-def _until_left(running: Running, state: State, runtime: Runtime) -> Generator[Any, None, None]:
-    """The pass of a root. If the consumer leaves it early, `state_dict` goes on saying where that was."""
-    try:
-        for datapoint in running:  # noqa: UP028 - "yield from" would close `running` first
-            yield datapoint
-    except GeneratorExit:
-        freeze(state)  # now, while the generators below are still open
-        runtime.left = state
-        raise
-
-
-def _take_share(running: Running, state: State) -> Generator[Any, None, None]:
-    """Every n-th datapoint; all of them, if the user's code takes its share by itself."""
-    index, count = state.place.share
-    for datapoint in running:
-        if state.my_turn(index, count) or shards_itself():
-            yield datapoint
-
-
-def flow_node(flow: DataFlow) -> Node:
-    """The saved form of a flow as it stands, without version and seed: what a runner's copy sends home."""
-    return snapshot(flow, _open(flow._runtime.live))
-
-
-def plant(flow: DataFlow, seed: int, copy: tuple[int, ...], share: tuple[int, int], resume: Node | None = None) -> None:
-    """Begin a shipped pipeline anew, in a worker: as the root of a tree of its own, for all passes to come.
-
-    Args:
-        flow: the pipeline.
-        seed: of its random numbers.
-        copy: path of runner copies.
-        share: which share to take, and of how many.
-        resume: where to go on, as `flow_node` gave it; None: at the beginning.
-    """
-    for below in _read_here(flow):
-        runtime = below._runtime
-        _end_stream(runtime)
-        runtime.passes, runtime.kept, runtime.inputs = 0, {}, None
-        runtime.live = runtime.owner = runtime.restored = runtime.left = None
-    flow._runtime.rooted = (seed, copy, share)
-    if resume is not None:
-        _restore([flow], [resume])
-        flow._runtime.restored = resume
-
-
-def _assign_places(root: DataFlow) -> None:
-    """Number the flows of a pipeline, and tell each its seed."""
-    runtime = root._runtime
-    copy: tuple[int, ...] = ()
-    share = (0, 1)
-    if runtime.rooted is not None:
-        seed, copy, share = runtime.rooted
-    else:
-        if runtime.entropy is None:  # the processes of a training job have to agree on it
-            runtime.entropy = fresh_entropy() if not _ranks(root) else 0
-        # A seed that was set wins over OS entropy; of a set seed and a loaded state, the later one wins.
-        chosen = global_seed(since=runtime.loaded)
-        seed = runtime.entropy if chosen is None else chosen
-        if runtime.place is not None and _is_live(runtime):
-            seed = runtime.place.seed
-    numbers = {id(f): n for n, f in enumerate(_read_here(root))}
-    ranked = bool(_ranks(root))
-
-    def assign(flow: DataFlow, seed: int, share: tuple[int, int]) -> None:
-        seed = flow._seed if flow._seed is not None else seed
-        flow._runtime.place = Place(seed, numbers[id(flow)], copy, share, _ranks(flow, above=True) if ranked else ())
-        for child in flow.inputs:
-            assign(child, seed, flow._share_below(share))
-
-    assign(root, seed, share)
-
-
-def _ranks(flow: DataFlow, *, above: bool = False) -> tuple[int, ...]:
-    """The ranks of the flows in a pipeline that have one; ``above``: without the flow itself."""
-    return tuple(f.rank for f in walk(flow) if f.rank is not None and not (above and f is flow))
-
-
-def _restore(flows: Sequence[DataFlow], nodes: Sequence[Node]) -> None:
-    """Hand out saved trees: what outlives passes. The passes are brought by the inputs that read them."""
-    for flow in flows:
-        for below in _read_here(flow):
-            below._runtime.passes = 0
-
-    def restore(flow: DataFlow, node: Node) -> None:
-        runtime = flow._runtime
-        if node["passes"] < runtime.passes:
-            return  # the flow is read in two places, and this one was not reached again after an earlier resume
-        _end_stream(runtime)
-        runtime.passes = node["passes"]
-        runtime.kept = {k: decode(v) for k, v in node.get("kept", {}).items()}
-        runtime.live = runtime.inputs = runtime.restored = runtime.left = None
-        if flow.keeps and flow._reads is None:
-            runtime.inputs = [Input(f, n) for f, n in zip(flow.inputs, node["inputs"], strict=True)]
-        for child, child_node in zip(flow.inputs, node["inputs"], strict=True):
-            restore(child, child_node)
-
-    for flow, node in zip(flows, nodes, strict=True):
-        restore(flow, node)
-
-
-def _end_stream(runtime: Runtime) -> None:
-    """End what a parallel flow has kept running for its next pass, because that one begins elsewhere."""
-    stream, runtime.stream = runtime.stream, None
-    if stream is not None:
-        stream.close()
-
-
-def _open(ref: weakref.ref[State] | None) -> State | None:
-    """The pass, if it is still running: one that raised may live on in a traceback."""
-    state = ref() if ref is not None else None
-    return state if state is not None and state.open else None
-
-
-def _is_live(runtime: Runtime) -> bool:
-    if _open(runtime.live) is None:
-        return False
-    gc.collect()  # an iterator that was dropped may hang in a reference cycle
-    return _open(runtime.live) is not None
-
-
-def _sources(inputs: list[Input]) -> tuple[Any]:
-    """What ``run`` gets as its source: nothing, one input, or all of them."""
-    if not inputs:
-        return (None,)
-    return (inputs[0],) if len(inputs) == 1 else (tuple(inputs),)
-
-
-def _tree(flow: DataFlow) -> list[str]:
-    lines = [f"{type(flow).__name__}({flow.describe()})"]
-    children = flow.children
-    for child in children:
-        last = child is children[-1]
-        first, *rest = _tree(child)
-        lines.append(("└─ " if last else "├─ ") + first)
-        lines.extend(("   " if last else "│  ") + line for line in rest)
-    return lines
-
-
-def pipeline_fingerprint(flow: DataFlow) -> list[str]:
-    """What decides the data of a whole pipeline, a line for each flow: see `DataFlow.fingerprint`."""
-    lines = [flow.fingerprint()]
-    for child in flow.children:
-        lines.extend("  " + line for line in pipeline_fingerprint(child))
-    return lines
 
 
 def _holds_flow(value: Any) -> bool:
     if isinstance(value, (list, tuple)):  # the first tells: a list of a million file names is not searched
         return len(value) > 0 and isinstance(value[0], DataFlow) and all(isinstance(v, DataFlow) for v in value)
     return isinstance(value, DataFlow)
-
-
-_SCALARS = (bool, int, float, str, bytes, type(None))
-
-
-def _short(value: Any) -> str:
-    """A value as ``repr`` shows it: scalars in full, functions by name, containers by size."""
-    if isinstance(value, (bool, int, float, type(None), np.dtype)):
-        return repr(value)
-    if isinstance(value, (str, bytes)):
-        return repr(value) if len(value) <= 40 else f"{value[:37]!r}..."
-    if isinstance(value, functools.partial):
-        return f"partial({_short(value.func)})"
-    if callable(value):
-        return str(getattr(value, "__qualname__", type(value).__qualname__)).replace("<locals>.", "")
-    if isinstance(value, (list, tuple, dict, set)):
-        plain = len(value) <= 8 and type(value) in (list, tuple) and all(isinstance(v, _SCALARS) for v in value)
-        text = repr(value) if plain else ""
-        return text if text and len(text) <= 40 else f"<{type(value).__name__} of {len(value)}>"
-    return f"<{type(value).__name__}>"

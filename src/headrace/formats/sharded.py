@@ -8,8 +8,9 @@ from typing import Any
 
 from .._checks import check_count
 from .._progress import progress_bar
-from ..flow import as_flow, plant
+from ..flow import as_flow
 from ..parallel.mappers import MultiProcessMapData
+from ..passes import plant
 from ..seeding import global_seed
 from ..sources.list import DataFromList
 from ..stages.shard import check_same_order

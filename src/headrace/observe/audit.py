@@ -8,7 +8,8 @@ import dataclasses
 import numpy as np
 
 from ..errors import AuditError
-from ..flow import DataFlow, walk
+from ..flow import DataFlow
+from ..tree import walk
 
 __all__ = ["Audit", "AuditedPass", "audit"]
 

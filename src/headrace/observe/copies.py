@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ..flow import DataFlow, walk
+from ..flow import DataFlow
+from ..tree import walk
 
 __all__ = ["Inside", "look_into"]
 

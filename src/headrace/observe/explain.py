@@ -17,7 +17,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..flow import DataFlow, _short, walk
+from ..flow import DataFlow
+from ..tree import short, walk
 from .copies import Inside
 from .machine import available_cores
 from .observation import BUSY, Observation, Phase, check_flow, check_length_s
@@ -374,7 +375,7 @@ class _Case:
         flow = self.flows[f.number] if f is not None else None
         func = getattr(flow, "func", None)
         if type(flow).__name__ == "MapData" and func is not None:
-            return f"Move it to workers: MultiProcessMapData(ds, {available_cores()}, {_short(func)})."
+            return f"Move it to workers: MultiProcessMapData(ds, {available_cores()}, {short(func)})."
         if type(flow).__name__ == "BatchData":
             return "Let workers make the batches: MultiProcessMapAndBatchData."
         return f"Move it to workers: {_runner_line()}."
@@ -413,7 +414,7 @@ def name_of(flow: DataFlow) -> str:
     """A flow, for people: its class, and its function where it has one."""
     func = getattr(flow, "map_func", None) or getattr(flow, "func", None)
     name = type(flow).__name__
-    return f"{name} ({_short(func)})" if func is not None else name
+    return f"{name} ({short(func)})" if func is not None else name
 
 
 def _lighter(pool: PoolStats) -> str:

@@ -12,8 +12,9 @@ import time
 from collections.abc import Generator
 from typing import Any
 
-from ..flow import DataFlow, _read_here
+from ..flow import DataFlow
 from ..state import Running
+from ..tree import read_here
 from .counters import Slice, Slices
 
 __all__ = ["Meter", "attach", "detach"]
@@ -59,12 +60,12 @@ class Meter:
 
 def attach(flow: DataFlow) -> None:
     """Measure each flow of a pipeline that this process reads, from its next pass on."""
-    for below in _read_here(flow):
+    for below in read_here(flow):
         if below._runtime.meter is None:
             below._runtime.meter = Meter(type(below).__name__)
 
 
 def detach(flow: DataFlow) -> None:
     """Measure no more, from the next pass on. What was measured is forgotten."""
-    for below in _read_here(flow):
+    for below in read_here(flow):
         below._runtime.meter = None

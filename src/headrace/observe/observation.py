@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._progress import progress_bar
 from ..errors import ExhaustedSourceError
-from ..flow import DataFlow, _read_here, walk
+from ..flow import DataFlow
+from ..tree import read_here, walk
 from . import metering
 from .copies import Inside, look_into
 from .counters import Slice, Slices
@@ -188,7 +189,7 @@ class Observation:
             for phase, _ in self.phases:
                 if not hasattr(phase, "stats"):
                     phase.end(broken_off=True)
-            for flow in _read_here(self.flow):
+            for flow in read_here(self.flow):
                 if flow._runtime.counters is not None:
                     flow._runtime.counters.slices = None
             metering.detach(self.flow)
@@ -215,7 +216,7 @@ class Observation:
     def _look_inside(self) -> None:
         """See what limits the copies of runners, where there are some that are busy."""
         flows = list(walk(self.flow))
-        for below in _read_here(self.flow):
+        for below in read_here(self.flow):
             if below.children and not below.inputs and self._busy(flows.index(below)):
                 self.inside[id(below)] = look_into(below, min(_INSIDE_S, self.seconds))
 
@@ -299,7 +300,7 @@ class Observation:
 
     def _trace(self) -> None:
         """Have slices recorded, also at the channels of pools that have begun since the last time."""
-        for flow in _read_here(self.flow):
+        for flow in read_here(self.flow):
             runtime = flow._runtime
             if runtime.meter is not None and runtime.meter.slices is None:
                 runtime.meter.slices = self.metered.setdefault(id(flow), Slices())

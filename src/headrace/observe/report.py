@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from .._version import __version__
-from ..flow import DataFlow, _read_here, walk
+from ..flow import DataFlow
+from ..tree import read_here, walk
 from . import plots
 from .explain import Part, Verdict, name_of, verdict_of
 from .machine import available_cores
@@ -129,7 +130,7 @@ def _box(kind: str, x: float, y: float, wide: float) -> str:
 
 def _nodes(flow: DataFlow, verdict: Verdict) -> Iterator[tuple[str, str, float, float, bool, int]]:
     """Name, detail, time it works, time it waits for workers, whether it limits, depth: the consumer first."""
-    here = {id(f) for f in _read_here(flow)}
+    here = {id(f) for f in read_here(flow)}
     numbers = {id(f): n for n, f in enumerate(walk(flow))}
     consumer = [part for part in verdict.parts if part.kind == "consumer"]
     if consumer:
@@ -190,7 +191,7 @@ def _phases(observation: Observation) -> list[tuple[float, float, str]]:
 
 def _channels(observation: Observation) -> Iterator[tuple[str, str, str]]:
     """For each pool: a title, a plot of what is under way, and what it means."""
-    for flow in _read_here(observation.flow):
+    for flow in read_here(observation.flow):
         counters = flow._runtime.counters
         if counters is None:
             continue

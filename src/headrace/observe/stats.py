@@ -7,7 +7,8 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from ..flow import DataFlow, _read_here, walk
+from ..flow import DataFlow
+from ..tree import read_here, walk
 from .counters import Counters
 from .machine import process_memory_bytes, run_delay_s, threads_run_delay_s
 
@@ -189,7 +190,7 @@ def take(flow: DataFlow) -> Stats:
     """The counters of a pipeline as they stand; see `DataFlow.stats`."""
     flows = list(walk(flow))
     numbers = {id(f): n for n, f in enumerate(flows)}
-    here = {id(f) for f in _read_here(flow)}
+    here = {id(f) for f in read_here(flow)}
     now = time.perf_counter()
     begun = [f._runtime.counters.since_s for f in flows if f._runtime.counters is not None]
     return Stats(

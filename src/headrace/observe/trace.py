@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ..flow import DataFlow, _read_here
+from ..flow import DataFlow
+from ..tree import read_here
 from .counters import Slice, Slices
 from .observation import Observation
 
@@ -28,7 +29,7 @@ def trace_events(observation: Observation) -> dict[str, Any]:
     _name(events, "process_name", ours, 0, "headrace: this process")
     if observation.slices is not None:
         _track(events, ours, 1, "the consumer", observation.slices.kept, observation)
-    for number, flow in enumerate(_read_here(observation.flow)):
+    for number, flow in enumerate(read_here(observation.flow)):
         name = type(flow).__name__
         channel = observation.channels.get(id(flow))
         metered = observation.metered.get(id(flow))

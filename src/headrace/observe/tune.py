@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from .._checks import check_count
 from .._progress import progress_bar
 from ..errors import DataFlowError, ExhaustedSourceError, SerializationError
-from ..flow import DataFlow, _short, as_flow, walk
+from ..flow import DataFlow, as_flow
 from ..mapping import MapFunction
 from ..stages.batch import BatchData
 from ..stages.map import MapData
+from ..tree import short, walk
 from .machine import available_cores
 from .observation import check_length_s
 from .stats import take
@@ -114,7 +115,7 @@ class TuneRow:
     @property
     def code(self) -> str:
         """The line that makes it, to be copied."""
-        func = _short(self.map_func)
+        func = short(self.map_func)
         more = "".join(f", {name}={value!r}" for name, value in self.arguments.items())
         if self.pattern == "map_and_batch":
             return f"hr.MultiProcessMapAndBatchData(ds, map_func={func}, batch_size={self.batch_size}{more})"

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ..errors import SerializationError
-from ..flow import DataFlow, flow_node, plant
+from ..flow import DataFlow
 from ..mapping import MapFunction
+from ..passes import flow_node, plant
 from ..seeding import Place, WorkerInfo, seed_globals, set_worker_info
 from .assembly import Assembly
 from .messages import Begin, Failure, Work

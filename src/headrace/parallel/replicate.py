@@ -79,6 +79,7 @@ class Copies:
         self.pass_index = pass_index if saved is None else saved["pass"]
         self._delivering: tuple[Copy, Ledger] | None = None
         self._total = 0
+        self._running: dict[int, Copy] = {}  # by the number of the worker
         self._all = [Copy(i, s) for i, s in enumerate(saved["copies"] if saved is not None else [None] * count)]
         if not shard:  # shares are fixed until the pass is over; other copies may come and go
             del self._all[count:]
@@ -89,7 +90,18 @@ class Copies:
 
     def of(self, worker: Worker) -> Copy | None:
         """The copy that a worker runs."""
-        return next((copy for copy in self._all if copy.worker == worker.number), None)
+        return self._running.get(worker.number)
+
+    def assign(self, copy: Copy, worker: Worker) -> None:
+        """From now on this worker runs the copy."""
+        copy.worker, copy.seen_before = worker.number, copy.seen
+        self._running[worker.number] = copy
+
+    def release(self, copy: Copy) -> None:
+        """Nobody runs it any more."""
+        if copy.worker is not None:
+            del self._running[copy.worker]
+        copy.worker = None
 
     def next_idle(self) -> Copy | None:
         """A copy that has not ended and that nobody runs."""
@@ -151,16 +163,14 @@ class CopyConversation(Conversation):
         copy = self._copies.next_idle()
         if copy is None:
             return
-        copy.worker, copy.seen_before = worker.number, copy.seen
+        self._copies.assign(copy, worker)
         at = copy.received
         begin = self._begin(worker, copy=(copy.index, len(self._copies)), resume=at.resume, skip=at.skip)
         self._pool.post(worker, begin._replace(pass_index=self._copies.pass_index))
 
     def _fill(self) -> None:
-        while (count := self._pace.next_size(self._ledger)) > 0:
-            busy = [(w, copy) for w in self._pool.workers.values() if (copy := self._copies.of(w)) is not None]
-            if not busy:
-                return
+        busy = [(w, copy) for w in self._pool.workers.values() if (copy := self._copies.of(w)) is not None]
+        while busy and (count := self._pace.next_size(self._ledger)) > 0:
             worker, copy = min(busy, key=lambda pair: len(pair[0].tasks))
             if len(worker.tasks) >= self._pace.depth:
                 return
@@ -186,7 +196,7 @@ class CopyConversation(Conversation):
         if done.digest is not None:
             self._compare(done.digest, copy.index)
         if done.ended and not failures and copy.worker == worker.number:
-            copy.worker = None
+            self._copies.release(copy)
             self._greet(worker)  # there may be another copy to run
 
     def _compare(self, digest: bytes, index: int) -> None:
@@ -214,7 +224,7 @@ class CopyConversation(Conversation):
             self._ledger.discard(task)  # the copy is asked again, from where it stood
         if copy is None:
             return
-        copy.worker = None
+        self._copies.release(copy)
         if suspect is not None:
             copy.deaths += 1
         if copy.deaths >= self._max_retries:

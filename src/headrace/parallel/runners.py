@@ -8,7 +8,8 @@ from typing import Any
 
 from .._checks import check_count, known_length
 from .._deprecation import renamed
-from ..flow import DataFlow, _is_live, as_flow
+from ..flow import DataFlow, as_flow
+from ..passes import is_live
 from ..seeding import check_seed
 from ..state import Node, Running, State
 from .faces import Default, ParallelFlow, check_choice, check_start_method, process_pool, thread_pool
@@ -92,7 +93,7 @@ class _Runner(ParallelFlow):
 
     def _begin(self, node: Node | None = None) -> tuple[Running, State]:
         runtime = self._runtime
-        if runtime.stream is None and not _is_live(runtime) and isinstance(runtime.kept.get("copies"), Copies):
+        if runtime.stream is None and not is_live(runtime) and isinstance(runtime.kept.get("copies"), Copies):
             del runtime.kept["copies"]  # of a pass that was left
         return super()._begin(node)
 

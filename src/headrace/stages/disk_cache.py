@@ -8,9 +8,10 @@ from collections.abc import Generator
 from typing import Any
 
 from ..errors import StateError
-from ..flow import ProxyDataFlow, pipeline_fingerprint
+from ..flow import ProxyDataFlow
 from ..formats.cache import CacheReader, CacheWriter
 from ..state import State
+from ..tree import pipeline_fingerprint
 
 __all__ = ["DiskCache"]
 

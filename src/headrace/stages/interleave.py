@@ -7,7 +7,8 @@ from typing import Any
 
 from .._checks import check_count
 from ..errors import NoLengthError
-from ..flow import DataFlow, ProxyDataFlow, as_flow, flow_node, plant
+from ..flow import DataFlow, ProxyDataFlow, as_flow
+from ..passes import flow_node, plant
 from ..state import Input, State
 
 __all__ = ["Interleave"]

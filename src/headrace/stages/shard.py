@@ -9,9 +9,10 @@ from typing import Any
 from .._checks import check_count, known_length
 from ..distributed import current_rank
 from ..errors import DataFlowError, EmptySourceError, NoLengthError
-from ..flow import DataFlow, ProxyDataFlow, walk
+from ..flow import DataFlow, ProxyDataFlow
 from ..seeding import check_seed
 from ..state import State
+from ..tree import walk
 
 __all__ = ["Shard", "check_same_order", "share_size"]
 
