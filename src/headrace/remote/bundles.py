@@ -273,6 +273,8 @@ class Alarm:
         try:
             while self._armed.wait() and not self._closing.wait(self._after_s):
                 self._armed.clear()
+                if self._closing.is_set():  # perhaps that was the arming by which `close` wakes this thread
+                    return
                 if self._call():
                     self._armed.set()
         except BaseException as error:
