@@ -132,7 +132,8 @@ def test_after_ctrl_c_the_workers_are_judged_as_they_were_before_it(mapper) -> N
             yield from range(400)
             raise KeyboardInterrupt  # as if it came while the pipeline reads its input; it ends the pool
 
-    observation = Observation(mapper(Interrupted(), 2, slow), 600, progress=False)
+    # With a small buffer, so that most have been delivered by then.
+    observation = Observation(mapper(Interrupted(), 2, slow, buffer_size=20), 600, progress=False)
     with observation.flow, pytest.raises(KeyboardInterrupt):
         observation.run()
     verdict = verdict_of(observation)
