@@ -137,7 +137,8 @@ class MapConversation(Conversation):
 
     def _fill(self) -> None:
         began = time.perf_counter()
-        while worker := self._roomiest(self._pace.depth):
+        depth = self._pace.depth
+        while worker := self._roomiest(depth):
             if self._ledger.waiting:
                 if self._ledger.waiting[0].alone and worker.tasks:
                     return
