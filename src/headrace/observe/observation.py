@@ -77,10 +77,10 @@ class Phase:
         self._seen = stats, self.datapoints, self.consumer_s
 
     def end(self, *, broken_off: bool = False) -> None:
-        """It is over; broken off: the pools are gone already, so it ends with the last look at them."""
+        """It is over; broken off: the pools are gone already, so it ends with the last look at them, if any."""
         stats = take(self._flow)
-        if broken_off and self._seen is not None:
-            stats, self.datapoints, self.consumer_s = self._seen
+        if broken_off:
+            stats, self.datapoints, self.consumer_s = self._seen or (stats, 0, 0.0)
         self.stats = stats - self._before
         self.idle_cores = (_idle_seconds() - self._idle) / max(self.stats.seconds, 1e-9)
 
