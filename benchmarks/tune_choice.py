@@ -12,7 +12,6 @@ with.
 from __future__ import annotations
 
 import argparse
-import collections
 import itertools
 import json
 import time
@@ -29,6 +28,7 @@ from benchmarks.workloads.arrays import make_array
 from benchmarks.workloads.jpeg_to_batches import make_photo
 from benchmarks.workloads.sleep import nap
 from benchmarks.workloads.tiny_ints import plus_one
+from headrace.observe.tune import read_turns
 
 WORKERS = (1, 2, 3, 4, 8, 16, 32, 64)
 COMPUTING = 16
@@ -113,29 +113,10 @@ def rate(case: Case, pattern: str, arguments: Arguments, seconds: float) -> floa
         next(items)
         first_s = time.perf_counter() - began
         turn = max(1, row.workers)
-        _, _, step = read(items, turn, turn, WARM_S + first_s)  # the first item says that one worker is there, not all
-        count, took_s, _ = read(items, turn, step, seconds)
+        # The first item says that one worker is there, not all.
+        _, _, step = read_turns(items, turn, turn, WARM_S + first_s)
+        count, took_s, _ = read_turns(items, turn, step, seconds)
     return count * (case.batch or 1) / took_s
-
-
-def read(items: Iterator[Any], turn: int, step: int, seconds: float) -> tuple[int, float, int]:
-    """Read for so long, in whole turns: as many as there are workers, which may all deliver in one burst.
-
-    Returns:
-        How many were read, in what time, and how many are read between two looks at the clock (some 2 ms).
-    """
-    count = 0
-    began = looked = time.perf_counter()
-    while looked - began < seconds:
-        collections.deque(itertools.islice(items, step), maxlen=0)
-        count += step
-        now = time.perf_counter()
-        if now - looked < 1e-3:
-            step *= 2
-        elif now - looked > 4e-3 and step > turn:
-            step //= 2
-        looked = now
-    return count, looked - began, step
 
 
 def search(case: Case, kept: Kept, rounds: int, seconds: float, keep: Callable[[], None]) -> None:

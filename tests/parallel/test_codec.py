@@ -19,11 +19,11 @@ from headrace.parallel.codec import Decoder, Encoder
 pytestmark = pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
 
 
-def make(main_by_value: bool = True) -> tuple[Encoder, Decoder, ArenaWriter]:
+def make(main_by_value: bool = True, spills: bool = False) -> tuple[Encoder, Decoder, ArenaWriter]:
     fd = create_arena()
     try:
         writer = ArenaWriter(fd)
-        return Encoder(writer, main_by_value=main_by_value), Decoder(ArenaReader(fd)), writer
+        return Encoder(writer, main_by_value=main_by_value, spills=spills), Decoder(ArenaReader(fd)), writer
     finally:
         os.close(fd)
 
@@ -207,3 +207,60 @@ def test_what_happens_to_a_datapoint_after_it_was_added_makes_no_difference() ->
     assert [got[i][0][0] for i in (1, 5, 9)] == [1, 2, 3]
     assert [got[i][0] for i in (2, 6, 10)] == [1, 2, 3]
     assert [got[i][0] for i in (3, 7, 11)] == [1, 2, 3]
+
+
+def test_many_pickles_go_through_the_arena_and_their_block_comes_back() -> None:
+    encoder, decoder, writer = make(spills=True)
+    body = [{"n": n, "inside": [n] * 100, "array": np.full(3000, n)} for n in range(200)]
+    for _ in range(2):  # the second time in the same memory
+        encoded = encoder.encode(body)
+        assert (encoded.spilled, len(encoded.data)) == (True, 0)
+        assert lent(writer) == len(encoded.blocks) == len(body) + 1
+        got = decoder.open(encoded)
+        del encoded
+        assert len(got) == len(body)
+        for datapoint, expected in zip(got, body, strict=True):
+            assert datapoint["inside"] == expected["inside"]
+            assert np.array_equal(datapoint["array"], expected["array"])
+        del got, datapoint
+        assert lent(writer) == 0
+
+
+def test_an_arena_that_is_full_leaves_the_pickles_in_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder, decoder, writer = make(spills=True)
+    monkeypatch.setattr(writer, "allocate", lambda nbytes: None)
+    body = [[n, [n] * 50] for n in range(500)]
+    encoded = encoder.encode(body)
+    assert (encoded.spilled, encoded.blocks) == (False, [])
+    assert decoder.decode(encoded) == body
+
+
+_ANY = st.one_of(
+    st.integers(),
+    st.booleans(),
+    st.none(),
+    st.floats(allow_nan=False),
+    st.text(max_size=3),
+    st.just(()),
+    st.lists(st.integers(), max_size=2),
+    st.just(np.float64(2)),
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(st.one_of(st.lists(st.integers(), min_size=1), st.lists(_ANY, min_size=1)), max_size=6))
+def test_bodies_of_numbers_and_others_in_turn_keep_values_and_types(bodies: list[list[Any]]) -> None:
+    encoder, decoder, _ = make()
+    for body in bodies:
+        got = decoder.decode(encoder.encode(body))
+        assert got == body
+        assert list(map(type, got)) == list(map(type, body))
+
+
+def test_one_object_as_several_datapoints_arrives_as_several_also_after_numbers() -> None:
+    encoder, decoder, _ = make()
+    twice = [1]
+    for body in ([1, 2.5, None], [twice, twice, 3]):
+        got = decoder.decode(encoder.encode(body))
+        assert got == body
+    assert got[0] is not got[1]

@@ -398,10 +398,10 @@ class Tuner:
             trial_s = max(_LEAST_TRIAL_S, self._seconds / 80)
             turn = max(1, row.workers)
             while not (_all_ready(flow) or self._late(0.95)):
-                _read(datapoints, turn, turn, _READY_S)
-            _, _, step = _read(datapoints, turn, turn, _WARM_S)
+                read_turns(datapoints, turn, turn, _READY_S)
+            _, _, step = read_turns(datapoints, turn, turn, _WARM_S)
             cpu_s = _cpu_s(flow)
-            count, seconds, _ = _read(datapoints, turn, step, trial_s)
+            count, seconds, _ = read_turns(datapoints, turn, step, trial_s)
             cpu_s = _cpu_s(flow) - cpu_s
             stats = take(flow)
             datapoints.close()
@@ -439,7 +439,7 @@ def _all_ready(flow: DataFlow) -> bool:
     return all(worker.ready for pool in pools if pool is not None for worker in pool.workers.values())
 
 
-def _read(datapoints: Iterator[Any], turn: int, step: int, seconds: float) -> tuple[int, float, int]:
+def read_turns(datapoints: Iterator[Any], turn: int, step: int, seconds: float) -> tuple[int, float, int]:
     """Read for so long, and then to the end of a turn, in which each worker gives one.
 
     Workers that batch, and do so in step with each other, deliver a turn in one burst. A part of it would say nothing.

@@ -19,7 +19,7 @@ from ..arena import ArenaReader, ArenaWriter, create_arena
 from ..codec import Decoder, Encoded, Encoder, Unread
 from ..messages import KINDS, Broken, Message
 
-__all__ = ["IDLE_MS", "ArenaFds", "CodedChannel", "Coder", "Fault"]
+__all__ = ["IDLE_MS", "ArenaFds", "CodedChannel", "Coder", "EncodingChannel", "Fault"]
 
 _CHECK = struct.Struct("<QI")
 _HEAD = struct.Struct("<QII")
@@ -173,31 +173,39 @@ class Coder:
             raise EOFError("the parent is gone")
 
 
-class CodedChannel:
-    """What the worker's ends of these transports share; see `Channel`."""
+class EncodingChannel:
+    """What all worker's ends share whose results are pickled, wherever the bytes go; see `Channel`."""
 
-    def __init__(self, coder: Coder):
-        self._coder = coder
-        self.decode = coder.decode
-        self.drop = coder.drop
-        self.empty = coder.encoder.empty
-        self.add = coder.encoder.add
-        self.plain = coder.encoder.plain
+    def __init__(self, encoder: Encoder):
+        self._encoder = encoder
+        self.empty = encoder.empty
+        self.add = encoder.add
+        self.plain = encoder.plain
 
     @property
     def added(self) -> int:
         """See `Channel`."""
-        return self._coder.encoder.added
+        return self._encoder.added
 
     @property
     def encode_s(self) -> float:
         """See `Channel`."""
-        return self._coder.encoder.encode_s
+        return self._encoder.encode_s
 
     @property
     def arena_bytes(self) -> int:
         """See `Channel`."""
-        return self._coder.encoder.arena_bytes
+        return self._encoder.arena_bytes
 
     def leave(self) -> None:
-        """See `Channel`. A process is watched."""
+        """See `Channel`. Processes and actors are watched."""
+
+
+class CodedChannel(EncodingChannel):
+    """What the worker's ends of these transports share; see `Channel`."""
+
+    def __init__(self, coder: Coder):
+        super().__init__(coder.encoder)
+        self._coder = coder
+        self.decode = coder.decode
+        self.drop = coder.drop

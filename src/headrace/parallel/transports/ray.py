@@ -23,6 +23,7 @@ from ...recycling import Recycler
 from ..codec import Block, Decoder, Encoded, Encoder
 from ..messages import Begin, Broken, Message, Ping, Work
 from .base import Event
+from .coded import EncodingChannel
 
 if TYPE_CHECKING:
     from ..executors.ray import Sentinel
@@ -147,7 +148,7 @@ class RayAddress:
         return RayChannel()
 
 
-class RayChannel:
+class RayChannel(EncodingChannel):
     """The worker's end. The worker's thread takes from one queue and answers into another; `exchange` joins them."""
 
     def __init__(self) -> None:
@@ -156,10 +157,8 @@ class RayChannel:
         self._inbox: queue.SimpleQueue[tuple[Message, Body | None]] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[Frames] = queue.SimpleQueue()
         self._coder = Coder()
+        super().__init__(self._coder.encoder)
         self.decode = self._coder.decode
-        self.empty = self._coder.encoder.empty
-        self.add = self._coder.encoder.add
-        self.plain = self._coder.encoder.plain
 
     def exchange(self, frames: Frames | None) -> Frames | None:
         """Hand the worker a message, and wait for its answer, if there is to be one. Called in another thread.
@@ -176,21 +175,6 @@ class RayChannel:
         del body  # the worker holds it
         return self._outbox.get() if isinstance(message, Work) else None
 
-    @property
-    def added(self) -> int:
-        """See `Channel`."""
-        return self._coder.encoder.added
-
-    @property
-    def encode_s(self) -> float:
-        """See `Channel`."""
-        return self._coder.encoder.encode_s
-
-    @property
-    def arena_bytes(self) -> int:
-        """See `Channel`."""
-        return self._coder.encoder.arena_bytes
-
     def send(self, message: Message) -> None:
         """See `Channel`."""
         self._outbox.put(self._coder.pack_added(message))
@@ -201,9 +185,6 @@ class RayChannel:
 
     def drop(self, body: Any) -> None:
         """See `Channel`. It goes with its last reference."""
-
-    def leave(self) -> None:
-        """See `Channel`. An actor is watched."""
 
 
 class _Line:
