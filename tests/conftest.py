@@ -11,8 +11,13 @@ from collections.abc import Iterator
 
 import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 
 import headrace as hr
+
+# How long an example takes says more about the machine than about the code.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 # A shell ignores Ctrl-C for what it runs in the background, and children inherit that: the tests of Ctrl-C would mean
 # nothing there.

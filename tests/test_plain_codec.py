@@ -108,7 +108,7 @@ json_like = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(json_like)
 @example("\ud800")
 @example("x" * 300 + "\udfff")
@@ -122,7 +122,7 @@ def test_any_nesting_comes_back(value: Any) -> None:
 
 @given(hnp.arrays(hnp.scalar_dtypes() | hnp.unicode_string_dtypes() | hnp.byte_string_dtypes(),
                   hnp.array_shapes(min_dims=0, min_side=0, max_side=5)))  # fmt: skip
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_array_comes_back(array: np.ndarray[Any, Any]) -> None:
     if array.dtype.itemsize == 0:
         return
@@ -130,7 +130,7 @@ def test_any_array_comes_back(array: np.ndarray[Any, Any]) -> None:
     assert (back.dtype, back.shape, back.tobytes()) == (array.dtype, array.shape, array.tobytes())
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.binary())
 def test_any_bytes_are_a_value_or_a_value_error(body: bytes) -> None:
     try:
@@ -291,7 +291,7 @@ scraps = st.recursive(
 
 
 @given(scraps, st.binary(max_size=64))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_description_breaks_the_decoder(scrap: Any, body: bytes) -> None:
     tracemalloc.start()
     try:

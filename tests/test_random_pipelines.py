@@ -144,7 +144,7 @@ pipelines: st.SearchStrategy[MakeFlow] = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(pipelines)
 def test_any_pipeline_resumes_exactly_anywhere(make_flow: MakeFlow) -> None:
     note(repr(make_flow()))

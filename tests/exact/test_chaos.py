@@ -169,7 +169,7 @@ class MapperMachine(RuleBasedStateMachine):
 
 
 MapperMachine.TestCase.settings = settings(
-    max_examples=15, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=15, stateful_step_count=25, suppress_health_check=list(HealthCheck)
 )
 
 

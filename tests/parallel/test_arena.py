@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.parallel.arena import ArenaReader, ArenaWriter, create_arena
@@ -37,7 +37,6 @@ operations = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(operations)
 def test_live_blocks_keep_their_contents(operations: list[tuple[str, int]]) -> None:
     writer, reader = make()

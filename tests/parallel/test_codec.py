@@ -47,7 +47,7 @@ def test_all_kinds_in_one_body(main_by_value: bool) -> None:
     assert lent(writer) == 0
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     st.lists(
         hnp.arrays(
@@ -178,7 +178,7 @@ def test_the_same_prepared_array_in_two_datapoints_arrives_twice() -> None:
     assert (second == 3).all()
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     st.lists(st.sampled_from([0, 1.5, True, "text", None, b"bytes", [1, 2], (3,), {"k": "v"}, [[4]], {"a": [5]}, 1j]))
 )
@@ -247,7 +247,7 @@ _ANY = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.lists(st.one_of(st.lists(st.integers(), min_size=1), st.lists(_ANY, min_size=1)), max_size=6))
 def test_bodies_of_numbers_and_others_in_turn_keep_values_and_types(bodies: list[list[Any]]) -> None:
     encoder, decoder, _ = make()

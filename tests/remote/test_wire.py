@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import headrace as hr
@@ -148,7 +148,7 @@ def test_another_version_is_told_from_damage() -> None:
 
 
 @given(st.data())
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100)
 def test_a_damaged_or_truncated_message_never_arrives_as_another_one(data: st.DataObject) -> None:
     whole = framed()
     cut = data.draw(st.integers(0, len(whole)))
@@ -165,7 +165,7 @@ def test_a_damaged_or_truncated_message_never_arrives_as_another_one(data: st.Da
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_random_bytes_are_no_message(noise: bytes) -> None:
     with pytest.raises(MalformedError):
         unpack(memoryview(noise)).value()

@@ -31,7 +31,17 @@ import numpy.typing as npt
 
 from .arena import LARGE_BYTES
 
-__all__ = ["Block", "BlockReader", "BlockWriter", "Decoder", "Encoded", "Encoder", "Unread", "collection_paused"]
+__all__ = [
+    "MANY",
+    "Block",
+    "BlockReader",
+    "BlockWriter",
+    "Decoder",
+    "Encoded",
+    "Encoder",
+    "Unread",
+    "collection_paused",
+]
 
 Block = tuple[int, int, int]
 """Number, offset and length in bytes of an arena block."""
@@ -214,7 +224,8 @@ class Encoder:
         layout, self._layout = self._layout, []
         blocks = self._take_blocks()
         nbytes = self._file.tell()
-        self._heavy = nbytes + sum(length for _, _, length in blocks) > LARGE_BYTES * max(1, _count(layout))
+        total = nbytes + sum(length for _, _, length in blocks) if blocks else nbytes
+        self._heavy = total > LARGE_BYTES and total > LARGE_BYTES * _count(layout)
         with self._written() as written:
             spilled = self._spills and nbytes >= _SPILL_BYTES and self._spill(written, blocks)
             data = b"" if spilled else bytes(written)
@@ -457,15 +468,22 @@ class Decoder:
         blocks = [arena.take(*block) for block in encoded.blocks] if arena is not None else []
         data = memoryview(blocks.pop() if encoded.spilled else encoded.data)  # type: ignore[arg-type]
         if len(encoded.layout) == 1 and encoded.layout[0][0]:
-            with collection_paused():
-                plain: list[Any] = pickle.loads(data)
+            plain: list[Any]
+            if encoded.layout[0][0] < MANY:
+                plain = pickle.loads(data)
+            else:
+                with collection_paused():
+                    plain = pickle.loads(data)
             return plain
         return Unread(data, encoded.layout, blocks)
 
     def decode(self, encoded: Encoded) -> list[Any]:
         """The datapoints, all at once. After an error nothing is held."""
+        opened = self.open(encoded)
+        if isinstance(opened, list):
+            return opened
         with collection_paused():
-            return list(self.open(encoded))
+            return list(opened)
 
     def drop(self, blocks: list[Block]) -> None:
         """Return the blocks of a message that nobody will decode."""
@@ -481,6 +499,10 @@ def _count(layout: list[tuple[int, int, int]]) -> int:
 
 def _order(array: Array) -> Literal["C", "F"]:
     return "F" if array.flags.fnc else "C"
+
+
+MANY = 16
+"""From so many datapoints on, a pause in garbage collection is worth its while."""
 
 
 @contextlib.contextmanager

@@ -296,9 +296,8 @@ class Conversation:
 
     def _stands(self) -> None:
         ledger = self._ledger
-        self._counters.stands(
-            time.perf_counter(), ledger.in_flight, ledger.done_items, ledger.done_bytes, self._pool.size
-        )
+        workers = len(self._pool.workers)
+        self._counters.stands(time.perf_counter(), ledger.in_flight, ledger.done_items, ledger.done_bytes, workers)
 
     def _resize(self) -> None:
         """Have as many workers as it takes, if that is ours to decide. The ledger does not care who does its rows."""

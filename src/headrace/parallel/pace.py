@@ -8,6 +8,8 @@ worker's queue, another one cannot take.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from .ledger import Ledger
 
 __all__ = ["TASK_S", "Pace"]
@@ -18,6 +20,22 @@ TASK_S = 4e-3
 _TASK_BYTES = 4 << 20
 _TASK_ITEMS = 1 << 13
 _BUFFER_BYTES = 64 << 20
+
+
+class _Plan(NamedTuple):
+    """What follows from what was measured.
+
+    Attributes:
+        task_size: datapoints in a task.
+        depth: the most tasks one worker may hold.
+        window: the most datapoints in flight.
+        useful_bytes: the most bytes in flight that still make it faster.
+    """
+
+    task_size: int
+    depth: int
+    window: int
+    useful_bytes: int
 
 
 class Pace:
@@ -58,10 +76,12 @@ class Pace:
         self._largest_bytes = 0.0
         self._away_s = 0.0
         self._size = 1
+        self._current: _Plan | None = None
 
     def resize(self, workers: int) -> None:
         """There are more workers now, or fewer."""
         self._workers = workers
+        self._current = None
 
     def worked(self, items: int, busy_s: float, nbytes: int) -> None:
         """A task of ``items`` datapoints has come back, with ``nbytes`` of results."""
@@ -75,26 +95,39 @@ class Pace:
         wanted = min(self._task_s / max(self._item_s, 1e-9), self._task_bytes / max(self._item_bytes, 1.0), _TASK_ITEMS)
         # At most double: one lucky measurement must not put a second of work into one task.
         self._size = max(1, min(int(wanted), 2 * self._size))
+        self._current = None
 
     def was_away(self, seconds: float) -> None:
         """The consumer came back after so long; the longest absence counts, and is slowly forgotten."""
         self._away_s = max(seconds, 0.95 * self._away_s)
+        self._current = None
 
     def next_size(self, ledger: Ledger) -> int:
         """Datapoints for the next task, as the table stands; 0: wait."""
-        count = min(self._task_size, self._window - ledger.in_flight, self._room_in_bytes(ledger))
+        plan = self._current or self._plan()
+        count = min(plan.task_size, plan.window - ledger.in_flight, self._room_in_bytes(ledger, plan))
         return count - count % self._grain
 
     @property
     def depth(self) -> int:
         """The most tasks one worker may hold: the one at work, the next one, and what bridges the absence."""
-        if self._item_s is None:
-            return 2
-        task_s = self._task_size * max(self._item_s, 1e-7)
-        bridge = 1.5 * self._away_s / task_s
-        return 2 + int(min(bridge, self._limit / (self._task_size * self._workers)))
+        return (self._current or self._plan()).depth
 
-    @property
+    def _plan(self) -> _Plan:
+        """Decide; it holds until something is measured."""
+        task_size, depth, window = self._task_size(), 2, self._limit
+        useful_bytes = 2.0 * self._workers * self._task_bytes
+        if self._item_s is not None:
+            item_s = max(self._item_s, 1e-7)
+            absence = 1.5 * self._away_s / item_s  # datapoints that one worker does meanwhile
+            depth += int(min(absence, self._limit / self._workers) / task_size)
+            # What is in flight beyond two tasks for each worker, and what bridges the absence, only cools the caches.
+            useful_bytes = max(useful_bytes, absence * self._workers * self._largest_bytes)
+        if self._elastic and self._size > 1:
+            window = max(window, depth * self._workers * task_size)
+        self._current = _Plan(task_size, depth, window, int(min(_BUFFER_BYTES, useful_bytes)))
+        return self._current
+
     def _task_size(self) -> int:
         if self._single:
             return self._grain
@@ -103,19 +136,13 @@ class Pace:
             size = min(size, max(1, self._limit // (2 * self._workers)))
         return max(1, size // self._grain) * self._grain
 
-    @property
-    def _window(self) -> int:
-        if not self._elastic or self._size == 1:
-            return self._limit
-        return max(self._limit, self.depth * self._workers * self._task_size)
-
-    def _room_in_bytes(self, ledger: Ledger) -> int:
+    def _room_in_bytes(self, ledger: Ledger, plan: _Plan) -> int:
         """Datapoints whose results fit into the byte budget beside those that are there and those to be expected."""
         least = self._grain if ledger.in_flight == 0 else 0
         if self._limit_bytes is None:
             if ledger.in_flight < 2 * self._workers * self._grain:
-                return self._task_size
-            budget = self._useful_bytes()
+                return plan.task_size
+            budget = plan.useful_bytes
         else:
             if not self._largest_bytes:
                 return least  # the first result tells how large they are
@@ -123,8 +150,3 @@ class Pace:
         item_bytes = max(self._largest_bytes, 1.0)
         expected = (ledger.in_flight - ledger.done_items) * item_bytes
         return max(least, int((budget - ledger.done_bytes - expected) / item_bytes))
-
-    def _useful_bytes(self) -> int:
-        """What is in flight beyond two tasks for each worker, and what bridges the absence, only cools the caches."""
-        bridge = 1.5 * self._away_s * self._workers / max(self._item_s or 0.0, 1e-7) * self._largest_bytes
-        return int(min(_BUFFER_BYTES, max(2 * self._workers * self._task_bytes, bridge)))

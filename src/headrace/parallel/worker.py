@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 
 from ..observe.counters import WorkerClock
-from .codec import collection_paused
+from .codec import MANY, collection_paused
 from .messages import Begin, Broken, Done, Failure, Ping, Pong, Ready, Stop, Work
 from .programs import Program
 
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["pack", "unpack", "work"]
 
 _TEXT_BYTES = 64 << 10
-
-_MANY = 16
-"""Tasks of so many datapoints are done without garbage collection: they are short, and all their results live on."""
 
 
 def work(channel: Channel, load: Callable[[], Program], signal: Signal, *, alone: bool) -> None:
@@ -60,7 +57,7 @@ def work(channel: Channel, load: Callable[[], Program], signal: Signal, *, alone
                     channel.send(Done(message.stream, message.start, skipped=True))
                 elif broken is not None:
                     channel.send(Done(message.stream, message.start, failures=(broken,)))
-                elif alone and message.size >= _MANY:
+                elif alone and message.size >= MANY:  # they are quick, and all their results live on
                     with collection_paused():
                         _perform(channel, program, message, body, clock)
                 else:

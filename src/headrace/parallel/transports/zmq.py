@@ -25,7 +25,7 @@ from .coded import IDLE_MS, ArenaFds, CodedChannel, Coder, Fault
 
 __all__ = ["ZmqTransport"]
 
-_READABLE = int(zmq.POLLIN)  # as an enum it is slow
+_READABLE, _MORE = int(zmq.POLLIN), int(zmq.SNDMORE)  # as enums they are slow
 
 _LOOK_S = 0.1
 """So often the dead are looked for while there are messages: they are in no hurry, and each look is a system call."""
@@ -136,7 +136,8 @@ class ZmqTransport:
         packed = self._coders[worker].pack(message, body)
         try:
             for frame in packed:
-                self._socket.send_multipart((self._identities[worker], frame))
+                self._socket.send(self._identities[worker], _MORE)
+                self._socket.send(frame)
         except zmq.ZMQError as error:
             if error.errno != zmq.EHOSTUNREACH:
                 raise
@@ -159,10 +160,12 @@ class ZmqTransport:
     def _drain(self) -> list[Event]:
         events = []
         while int(self._socket.getsockopt(zmq.EVENTS)) & _READABLE:  # (an exception would say it ten times slower)
-            identity, frame = self._socket.recv_multipart(zmq.NOBLOCK)
-            worker = self._workers.get(identity)
-            message = self._coders[worker].unpack(frame) if worker is not None else None
-            if worker is not None and message is not None:
+            worker = self._workers.get(self._socket.recv())
+            frame = self._socket.recv()  # the parts of a message are there, or none is
+            if worker is None:
+                while self._socket.getsockopt(zmq.RCVMORE):  # a stranger may send any number of them
+                    self._socket.recv()
+            elif message := self._coders[worker].unpack(frame):
                 events.append(Event(worker, *message))
         return events
 
