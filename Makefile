@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 HEAVY  := .venv-heavy
 
-.PHONY: demo test test-all test-ray chaos lint bench docs dist clean
+.PHONY: demo test test-heavy test-ray test-all chaos lint bench docs dist clean
 
 $(VENV)/.base: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -30,11 +30,13 @@ demo: $(VENV)/.demo      ## the main job on real photographs
 test: $(VENV)/.base      ## the whole suite, without what needs heavy packages
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal --ignore tests/heavy
 
-test-all: test $(HEAVY)/.made  ## that too, in an environment of its own; without Ray
+test-heavy: $(HEAVY)/.made  ## what needs heavy packages, in an environment of its own
 	$(HEAVY)/bin/python -m pytest -q --timeout 300 tests/heavy src/headrace/integrations --ignore tests/heavy/ray
 
 test-ray: $(HEAVY)/.made  ## flows on a real Ray cluster; some minutes
 	$(HEAVY)/bin/python -m pytest -q --timeout 300 tests/heavy/ray
+
+test-all: test test-heavy test-ray  ## everything
 
 chaos: $(VENV)/.base     ## kill workers and consumers at random, and count: 20 seeds, a minute each
 	$(BIN)/python tests/exact/chaos.py --seeds 20 --seconds 60
