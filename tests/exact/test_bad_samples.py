@@ -214,6 +214,14 @@ def test_a_fraction_is_of_the_pass() -> None:
         read(flow)
 
 
+def test_a_fraction_may_be_reached_exactly() -> None:
+    def divide(number: int) -> float:
+        return 1 / max(0, number - 28)  # 29 of them fail; and 0.29 * 100 is 28.999999999999996
+
+    with threads(hr.DataFromList(range(100), shuffle=False), divide, on_error="skip", max_errors=0.29) as flow:
+        assert len(read(flow)) == 71
+
+
 class Endless(hr.DataFlow):
     def __iter__(self) -> Iterator[int]:
         return iter(range(1, 400))

@@ -105,17 +105,19 @@ class OnError:
         if count < 10 or count % 100 == 0:
             text = f"{type(error).__name__}: {error}".partition("\n")[0]
             logger.warning("%s: bad datapoint %d, number %d of this pass: %s", self._name, index, count, text)
-        if self._max_errors is not None and count > self._limit(index):
+        if self._max_errors is not None and self._too_many(count, index):
             raise TooManyErrors(
                 f"{self._name}: {count} datapoints have failed, max_errors={self._max_errors}; the last one is {index}"
             ) from error
         return self._choice(error) if callable(self._choice) else None
 
-    def _limit(self, index: int) -> float:
+    def _too_many(self, count: int, index: int) -> bool:
         assert self._max_errors is not None
         if isinstance(self._max_errors, int):
-            return self._max_errors
-        return self._max_errors * (self._length if self._length is not None else max(index + 1, 100))
+            return count > self._max_errors
+        length = self._length if self._length is not None else max(index + 1, 100)
+        # Divided, not multiplied: 29 of 100 are 0.29 exactly, but 0.29 * 100 is less than 29.
+        return count / max(length, 1) > self._max_errors
 
 
 def check_on_error(choice: Any) -> OnErrorChoice:
