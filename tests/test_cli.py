@@ -249,7 +249,8 @@ def test_an_empty_flow_and_one_shorter_than_the_warm_up_say_so(folder: Path) -> 
         (["--size", "many"], "argument --size: expected an integer, got 'many'"),
         (["--warmup", "-1"], "argument --warmup: must be at least 0"),
         (["--seconds", "0"], "argument --seconds: must be above 0"),
-        (["--seconds", "nan"], "argument --seconds: must be above 0"),
+        (["--seconds", "nan"], "argument --seconds: must be finite, got nan"),
+        (["--seconds", "inf"], "argument --seconds: must be finite, got inf"),
     ],
 )
 def test_a_bad_number_is_refused(folder: Path, args: list[str], text: str) -> None:
@@ -266,6 +267,25 @@ def test_an_output_that_cannot_be_written_is_an_error(folder: Path, path: str) -
     assert done.returncode == 2
     assert "headrace bench: --json: " in done.stderr
     assert files(folder) == ["pipeline.py"]
+
+
+def test_a_link_stays_and_what_it_points_to_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "link.json").symlink_to(tmp_path / "out.json")
+
+    write_json(tmp_path / "link.json", {"new": 1})
+
+    assert (tmp_path / "link.json").is_symlink()
+    assert json.loads((tmp_path / "out.json").read_text()) == {"new": 1}
+
+
+def test_a_stream_is_written_to_and_not_replaced(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    with subprocess.Popen(["cat", "pipe"], cwd=folder, stdout=subprocess.PIPE, text=True) as reader:
+        done = headrace(folder, "doctor", "--json", "pipe")
+        text, _ = reader.communicate()
+
+    assert (done.returncode, "findings" in json.loads(text)) == (0, True)
+    assert (folder / "pipe").is_fifo()
 
 
 def test_a_write_that_fails_half_way_leaves_the_old_file(tmp_path: Path) -> None:
@@ -317,6 +337,16 @@ def test_ctrl_c_before_anything_was_measured(folder: Path) -> None:
 
 
 # -- the command itself
+
+
+def test_ctrl_c_while_it_is_still_being_imported_prints_no_traceback(folder: Path) -> None:
+    (folder / "rich").mkdir()  # it is imported on the way, and is this one
+    (folder / "rich" / "__init__.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    script = "import sys; from headrace_command import main; sys.exit(main())"  # what an installed script says
+
+    done = subprocess.run([sys.executable, "-c", script, "doctor"], cwd=folder, capture_output=True, text=True)
+
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "headrace: interrupted\n")
 
 
 def test_help_explains_and_gives_an_example(folder: Path) -> None:
