@@ -79,3 +79,8 @@ def test_a_lost_datapoint_is_named(monkeypatch):
         hr.audit(flow)
         with pytest.raises(hr.AuditError, match=r"lost: 5 of pass 0; doubled.*none"):
             list(flow)
+
+
+def test_something_else_than_a_flow_is_refused():
+    with pytest.raises(TypeError, match="expected a DataFlow, got list"):
+        hr.audit([1, 2])

@@ -46,6 +46,16 @@ def test_where_there_is_no_terminal_it_is_plain_lines() -> None:
     assert (watching.stats.flows[1].pool.delivered, threading.active_count()) == (100, threading.active_count())
 
 
+def test_after_the_block_its_figures_are_still_there() -> None:
+    flow = hr.MapData(hr.DataFromList(list(range(30)), shuffle=False), quick)
+    with hr.watch(flow, file=io.StringIO()) as watching:
+        list(flow)
+    before = watching.stats
+    list(flow)
+    assert [f.datapoints for f in watching.stats.flows] == [30, 30]
+    assert watching.stats == before
+
+
 def test_on_a_terminal_it_is_a_table_that_disappears(capsys: pytest.CaptureFixture[str]) -> None:
     screen = Screen(terminal=True)
     stdout = sys.stdout
@@ -90,6 +100,12 @@ def test_prometheus_serves_the_counters_on_loopback_only() -> None:
     assert f"headrace_workers{{{label}}} 2.0" in text
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=10)
+
+
+def test_a_port_that_there_cannot_be_is_refused() -> None:
+    pytest.importorskip("prometheus_client")
+    with pytest.raises(ValueError, match="port must be at most 65535, got 65536"):
+        prometheus.serve(flow_of(), 65536)
 
 
 def test_without_the_client_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,6 +99,7 @@ def audit(flow: DataFlow) -> Audit:
         The record, which goes on growing.
 
     Raises:
+        TypeError: ``flow`` is no flow.
         AuditError: from the iteration, when datapoints were lost or doubled; the message names them.
 
     Example:
@@ -110,8 +111,10 @@ def audit(flow: DataFlow) -> Audit:
         >>> [(p.stage, p.taken, p.delivered, p.complete) for p in record.passes]
         [('MultiThreadMapData', 3, 3, True)]
     """
+    from .observation import check_flow  # not at the top: the mappers need this module
+
     record = Audit()
-    for below in walk(flow):
+    for below in walk(check_flow(flow)):
         below._audit = record
     return record
 

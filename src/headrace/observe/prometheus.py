@@ -101,7 +101,9 @@ def serve(flow: DataFlow, port: int = 9400, *, address: str = "127.0.0.1") -> Se
     client = _client()
     registry = client.CollectorRegistry()
     registry.register(Collector(flow))
-    server, thread = client.start_http_server(check_count("port", port, least=0), addr=address, registry=registry)
+    if check_count("port", port, least=0) > 65535:
+        raise ValueError(f"port must be at most 65535, got {port}")
+    server, thread = client.start_http_server(int(port), addr=address, registry=registry)
     return Server(server, thread)
 
 

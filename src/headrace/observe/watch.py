@@ -39,8 +39,10 @@ class Watch:
         self._thread: threading.Thread | None = None
         self._live: Live | None = None
         self._first = self._last = take(flow)
+        self._all: Stats | None = None
 
     def __enter__(self) -> Self:
+        self._all = None
         metering.attach(self._flow)
         self._first = self._last = take(self._flow)
         self._stop.clear()
@@ -71,12 +73,13 @@ class Watch:
         if self._live is not None:
             self._live.stop()
             self._live = None
+        self._all = self.stats
         metering.detach(self._flow)
 
     @property
     def stats(self) -> Stats:
-        """What was counted since the block began."""
-        return take(self._flow) - self._first
+        """What was counted since the block began; after the block: in all of it."""
+        return self._all if self._all is not None else take(self._flow) - self._first
 
     def _run(self) -> None:
         while not self._stop.wait(self._every_s):
@@ -116,7 +119,7 @@ def watch(flow: DataFlow, every_s: float | None = None, *, file: TextIO | None =
         file: where to show it; default: stderr.
 
     Returns:
-        A context manager; its ``stats`` are what was counted since the block began.
+        A context manager; its ``stats`` are what was counted since the block began, and when it is over, in all of it.
 
     Raises:
         TypeError, ValueError: ``flow`` is no flow, ``every_s`` no positive number.
@@ -126,8 +129,8 @@ def watch(flow: DataFlow, every_s: float | None = None, *, file: TextIO | None =
         >>> flow = hr.BatchData(hr.DataFromList([1, 2, 3, 4]), 2)
         >>> with hr.watch(flow, file=io.StringIO()) as watching:
         ...     _ = list(flow)
-        >>> watching.stats.flows[-1].name
-        'BatchData'
+        >>> watching.stats.flows[-1].name, watching.stats.flows[-1].datapoints
+        ('BatchData', 2)
     """
     check_flow(flow)
     return Watch(flow, None if every_s is None else check_length_s("every_s", every_s), file)
