@@ -211,6 +211,14 @@ for function in (f, lambda dp: Mine(dp.n * 2), Mine(1)):
         got = list(flow)
     assert all(type(g) is Mine for g in got), got
     print([g.n for g in got])
+class Wrong(Exception):
+    pass
+def fails(dp):
+    raise Wrong(dp.n)
+try:
+    list(hr.MultiProcessMapData(rows, 2, fails, start_method=method))
+except Wrong as error:
+    print(error.args)
 class Source(hr.DataFlow):
     def __iter__(self):
         yield from rows
@@ -229,7 +237,7 @@ def test_a_script_without_a_main_guard_may_use_all_that_it_defines(start_method:
 
     assert (done.err, done.process.returncode) == ("", 0)
     double, plus = [2 * n for n in range(10)], [n + 1 for n in range(10)]
-    assert done.out.splitlines() == [str(double), str(double), str(plus), str(list(range(10)))]
+    assert done.out.splitlines() == [str(double), str(double), str(plus), "(0,)", str(list(range(10)))]
 
 
 # -- random numbers

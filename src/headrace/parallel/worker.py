@@ -128,13 +128,16 @@ def pack(error: BaseException, offset: int | None = None, note: str | None = Non
 def _pickled(error: BaseException) -> bytes | None:
     if not isinstance(error, Exception):
         return None  # KeyboardInterrupt and the like mean something else at home
-    try:
-        data = cloudpickle.dumps(error)
-        if len(data) > _TEXT_BYTES * 16 or type(pickle.loads(data)) is not type(error):
-            return None
-        return bytes(data)
-    except Exception:
-        return None
+    for dumps in (pickle.dumps, cloudpickle.dumps):  # plainly first: in a fork, classes of __main__ are those of home
+        try:
+            data = dumps(error)
+            if len(data) > _TEXT_BYTES * 16:
+                return None
+            if type(pickle.loads(data)) is type(error):
+                return bytes(data)
+        except Exception:
+            continue
+    return None
 
 
 def unpack(failure: Failure) -> Exception | None:
