@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -92,6 +94,29 @@ def test_sys_exit_in_the_loop_body_keeps_its_code(tmp_path: Path) -> None:
 def test_os_exit_leaves_nothing(tmp_path: Path) -> None:
     done = run_script(tmp_path, HEAD + "for dp in make('nested', slow):\n    os._exit(7)\n", timeout_s=8)
     assert (done.err, done.process.returncode) == ("", 7)
+
+
+@pytest.mark.parametrize("start_method", ["forkserver", "spawn", "fork"])
+def test_without_the_standard_streams_nothing_takes_their_place(tmp_path: Path, start_method: str) -> None:
+    """As in a daemon, which has closed them."""
+    text = """
+import sys
+import numpy as np
+if sys.stdin is sys.stdout is sys.stderr is None:
+    import headrace as hr
+    large = hr.MapData(range(20), lambda n: np.full(20_000, n))
+    for flow in (
+        hr.MultiProcessMapData(range(20), 2, lambda n: np.full(20_000, n), start_method=sys.argv[1]),
+        hr.MultiProcessRunner(large, 4, 2, shard=True, start_method=sys.argv[1]),
+    ):
+        with flow:
+            assert sorted(array[0] for array in flow) == list(range(20))
+    sys.exit(42)
+"""
+    (tmp_path / "daemon.py").write_text(text)
+    begin = 'exec "$0" daemon.py "$1" <&- >&- 2>&-'
+    done = subprocess.run(["sh", "-c", begin, sys.executable, start_method], cwd=tmp_path, timeout=50)
+    assert done.returncode == 42
 
 
 # -- Ctrl-C

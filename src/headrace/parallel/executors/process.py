@@ -133,6 +133,7 @@ class ProcessExecutor:
     def __init__(self, start_method: str):
         if not (hasattr(os, "pidfd_open") and hasattr(os, "memfd_create")):
             raise RuntimeError("worker processes need Linux 5.3 or later; the classes with threads work everywhere")
+        _open_standard_streams()
         self.start_method = start_method
         self._signal_fd = _memfd(bytes(mmap.PAGESIZE))
         self.signal = _SharedNumber(self._signal_fd)
@@ -167,8 +168,9 @@ class ProcessExecutor:
                 RuntimeWarning,
                 stacklevel=2,
             )
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:  # as where it was closed when the interpreter started
+                stream.flush()
         parent = _this_parent()
         stack_fd = _memfd(b"")
         with warnings.catch_warnings():
@@ -303,6 +305,16 @@ def _keep_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # the most that it takes
         mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+
+
+def _open_standard_streams() -> None:
+    """Of stdin, stdout and stderr, open on /dev/null what is closed: else something of ours would take its number.
+
+    A worker would then lose it to its own stdin, or somebody would print into it.
+    """
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)
+    os.close(fd)
 
 
 def _empty_stdin() -> None:
