@@ -5,10 +5,12 @@ from __future__ import annotations
 import gc
 import itertools
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from contracts import run_script
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -121,3 +123,17 @@ def test_nothing_of_an_arena_has_a_name() -> None:
     both = make()
     assert set(os.listdir("/dev/shm")) <= before
     del both
+
+
+def test_a_limit_on_address_space_is_room_enough(tmp_path: Path) -> None:
+    """As ``ulimit -v`` sets it on clusters. What finds no room in the arena goes another way."""
+    text = """
+import resource
+resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+import numpy as np
+import headrace as hr
+with hr.MultiProcessMapData(range(8), 2, lambda n: np.full(30 << 20, n, np.uint8), buffer_size=4) as flow:
+    print([int(array[-1]) for array in flow])
+"""
+    done = run_script(tmp_path, text)
+    assert (done.out, done.err) == ("[0, 1, 2, 3, 4, 5, 6, 7]\n", "")

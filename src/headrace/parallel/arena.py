@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import resource
 import weakref
 from typing import Any
 
@@ -66,9 +67,14 @@ def create_arena() -> int:
 
 
 def _address_space() -> int:
-    """Twice the machine's memory, at most 64 GiB: never the limit that is met first."""
+    """Twice the machine's memory, at most 64 GiB: never the limit that is met first.
+
+    Under a limit on address space (``ulimit -v``), a 64th of that: there are two arenas for each worker.
+    """
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return min(2 * memory, 64 << 30) // _PAGE * _PAGE
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    most = 64 << 30 if limit == resource.RLIM_INFINITY else limit // 64
+    return min(2 * memory, most) // _PAGE * _PAGE
 
 
 class ArenaWriter:
