@@ -8,7 +8,8 @@
 Who ends what. A worker ignores Ctrl-C, which is the parent's to handle. It is killed by the kernel when its parent
 dies (``PR_SET_PDEATHSIG``); the zygote leaves when its socket to the main process closes, or when it sees itself
 orphaned, and takes its workers with it. The parent waits for a worker's death on a pidfd, in the same poll as for its
-messages. Nobody reaps a worker before its parent has taken leave of it, so its number cannot be reused too early.
+messages. Nobody reaps a worker before its parent has taken leave of it, so its number cannot be reused too early. A
+zygote that was killed, and its workers with it, is replaced when the next worker is started.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
+from ...errors import WorkerDied
 from ..pickling import PassedFd, dumps_program
 from ..programs import Program
 from ..threads import limit_loaded, limited
@@ -46,6 +48,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES = 128 << 20
 _STACK_SIGNAL = getattr(signal, "SIGRTMIN", 0) + 7
 _STACK_S = 1.0
+_ZYGOTE_TRIES = 4
 
 
 def default_start_method() -> str:
@@ -151,14 +154,21 @@ class ProcessExecutor:
             stack_fd = _memfd(b"")
             fds = [luggage_fd, code_fd, self._signal_fd, stack_fd, *address.fds(), *code_fds]
             try:
-                if self._zygote is not None:
-                    zygote = self._zygote
-                    pid = zygote.start(fds)
-                    return ProcessHandle(pid, lambda: zygote.reap(pid), stack_fd)
-                return _spawn(fds, stack_fd)
+                return self._fork_from_zygote(fds, stack_fd) if self._zygote is not None else _spawn(fds, stack_fd)
             except BaseException:
                 os.close(stack_fd)
                 raise
+
+    def _fork_from_zygote(self, fds: list[int], stack_fd: int) -> ProcessHandle:
+        """From a new one, if it was killed. (Its workers went with it, which the engine sees by itself.)"""
+        assert self._zygote is not None
+        for _ in range(_ZYGOTE_TRIES - 1):
+            try:
+                return self._zygote.start(fds, stack_fd)
+            except (WorkerDied, ProcessLookupError):  # before, or just after it has forked
+                gone, self._zygote = self._zygote, _Zygote.acquire()
+                gone.release()
+        return self._zygote.start(fds, stack_fd)
 
     def _fork(self, program: Program, address: Address) -> ProcessHandle:
         if threading.active_count() > 1:
@@ -388,18 +398,25 @@ class _Zygote:
         self._socket.close()
         self._process.wait()
 
-    def start(self, fds: list[int]) -> int:
-        """Fork a worker that has these descriptors; its pid."""
+    def start(self, fds: list[int], stack_fd: int) -> ProcessHandle:
+        """Fork a worker that has these descriptors.
+
+        Raises:
+            WorkerDied: the zygote has been killed, or could not start.
+        """
         import socket
 
         with self._mutex:
             try:
                 socket.send_fds(self._socket, [b"start"], fds)
-                return int(struct.unpack("<q", self._socket.recv(8))[0])
+                pid = int(struct.unpack("<q", self._socket.recv(8))[0])
             except (OSError, struct.error) as error:
-                raise RuntimeError(
+                if type(self)._current is self:
+                    type(self)._current = None  # it may take a moment to be dead
+                raise WorkerDied(
                     f"the fork server (process {self._process.pid}) is gone, with exit code {self._process.poll()}"
                 ) from error
+        return ProcessHandle(pid, lambda: self.reap(pid), stack_fd)
 
     def reap(self, pid: int) -> int | None:
         """The exit status of a worker that has ended; None if the zygote is gone as well."""
