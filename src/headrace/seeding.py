@@ -123,12 +123,13 @@ def item_generator(key: int, index: int) -> np.random.Generator:
 
 def seed_globals(sequence: np.random.SeedSequence) -> None:
     """Seed ``random``, ``numpy.random`` and (if it is imported) torch in this process."""
-    words = [int(w) for w in sequence.generate_state(4)]
-    random.seed(sum(w << (32 * i) for i, w in enumerate(words)))
-    np.random.seed(words)
+    # Each has its own words: random and numpy.random are the same algorithm, and would give the same numbers.
+    words = [int(w) for w in sequence.generate_state(10)]
+    random.seed(sum(w << (32 * i) for i, w in enumerate(words[:4])))
+    np.random.seed(words[4:8])
     torch = sys.modules.get("torch")
     if torch is not None:
-        torch.manual_seed(words[0] | words[1] << 32)
+        torch.manual_seed(words[8] | words[9] << 32)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -281,6 +281,11 @@ def test_the_global_generators_differ_between_workers_under_a_seed_too(make: str
     assert len(set(draws)) == 3
 
 
+@pytest.mark.parametrize("make", GLOBALS)
+def test_random_and_numpy_random_do_not_give_the_same_numbers(make: str) -> None:
+    assert all(a != b for a, b in drawn_by(GLOBALS[make]))
+
+
 def test_the_global_generators_of_a_copy_are_decided_by_the_seed() -> None:
     def one() -> list[Any]:
         hr.seed(3)

@@ -270,7 +270,7 @@ def test_an_input_that_cannot_be_pickled_names_its_datapoint(process_mapper: Fac
             assert got == list(range(bad))
             assert isinstance(error, hr.SerializationError)
             assert "element 1, key 'lock' is a _thread.lock" in str(error)
-            assert f"datapoint {bad} " in error.__notes__[-1]
+            assert f"this process, datapoint {bad} " in error.__notes__[-1]
 
 
 def test_a_result_that_fails_to_unpickle_names_its_datapoint(process_mapper: Face) -> None:

@@ -40,7 +40,8 @@ class Task:
         first: number of the first one in that pass.
         attempts: how many workers have died on it, for certain.
         alone: a worker that had it has died: the next one gets nothing beside it, so that one knows whose fault it is.
-        worker: who works, or has worked, on it; ``str`` of it is for people.
+        worker: who works, or has worked, on it (none yet: this process may have failed to send it); ``str`` of it is
+            for people.
         values: the results, once there: one for each datapoint, or one for each batch of them; perhaps still pickled.
         failures: datapoints that failed.
         discards: how many values are None because the function said so.
@@ -58,7 +59,7 @@ class Task:
     first: int
     attempts: int = 0
     alone: bool = False
-    worker: object = ""
+    worker: object = "this process"
     values: Values | None = None
     failures: tuple[Failure, ...] = ()
     discards: int = 0
