@@ -2,6 +2,7 @@ import functools
 import itertools
 import pickle
 
+import cv2
 import numpy as np
 import pytest
 from imgaug_cases import ALL, ALWAYS_THE_SAME, COLOUR, DEFORMING, GEOMETRIC, HEIGHT, PHOTOMETRIC, WIDTH, picture
@@ -176,6 +177,26 @@ def test_a_crop_that_cannot_be_found_becomes_the_middle():
     assert crop.augment(thin).shape == (32, 32, 3)
 
 
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_the_window_of_a_blur_is_drawn_as_tensorpack_draws_it(symmetric):
+    rng = np.random.RandomState(1)
+    window, sigma = 2 * rng.randint(2, 6, size=2) + 1, rng.uniform(1, 2, 2)
+    if symmetric:
+        window[1], sigma[1] = window[0], sigma[0]
+    assert symmetric or window[0] != window[1]
+    expected = cv2.GaussianBlur(
+        picture(3), tuple(window.tolist()), sigmaX=sigma[0], sigmaY=sigma[1], borderType=cv2.BORDER_REPLICATE
+    )
+    blur = imgaug.GaussianBlur(size_range=(2, 6), sigma_range=(1, 2), symmetric=symmetric)
+    np.testing.assert_array_equal(blur.augment(picture(3), rng=np.random.RandomState(1)), expected)
+
+
+def test_the_old_name_of_the_size_of_a_blur_warns():
+    with pytest.warns(DeprecationWarning, match="now called 'size_range'"):
+        old = imgaug.GaussianBlur(max_size=4)
+    np.testing.assert_array_equal(old.augment(picture(), rng=1), imgaug.GaussianBlur((0, 4)).augment(picture(), rng=1))
+
+
 def test_uint8_is_clipped_and_rounded_never_wrapped():
     image = np.array([[[0, 128, 255]]], np.uint8)
     for augmentor in (imgaug.Brightness(300), imgaug.BrightnessScale((3, 3)), imgaug.Contrast((9, 9), rgb=True)):
@@ -208,7 +229,8 @@ def test_normalised_images_have_mean_0_and_deviation_1_and_even_ones_are_no_erro
         (lambda: imgaug.Gamma((-1, 0)), ValueError, "above -1"),
         (lambda: imgaug.Saturation(1), ValueError, "alpha"),
         (lambda: imgaug.Lighting(0.1, [1, 2], np.eye(3)), ValueError, r"got \(2,\)"),
-        (lambda: imgaug.GaussianBlur(0), ValueError, "max_size"),
+        (lambda: imgaug.GaussianBlur(0), ValueError, "size_range"),
+        (lambda: imgaug.GaussianBlur(sigma_range=(-1, 0)), ValueError, "sigma_range must not be negative"),
         (lambda: imgaug.GaussianNoise(-1), ValueError, "sigma"),
         (lambda: imgaug.JpegNoise((50, 50)), ValueError, "quality_range"),
         (lambda: imgaug.SaltPepperNoise(0.7, 0.7), ValueError, "above 1 together"),

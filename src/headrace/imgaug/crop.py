@@ -159,7 +159,8 @@ class GoogleNetRandomCropAndResize(ImageAugmentor):
             if self.rng.uniform() < 0.5:
                 w, h = h, w
             if h <= height and w <= width:
-                crop = CropTransform(self.rng.randint(height - h + 1), self.rng.randint(width - w + 1), h, w)
+                x0, y0 = self.rng.randint(width - w + 1), self.rng.randint(height - h + 1)
+                crop = CropTransform(y0, x0, h, w)
                 return TransformList([crop, ResizeTransform(h, w, *self._target, self.interp)])
         resize = shortest_edge_to(max(self._target), height, width, self.interp)
         new_h, new_w = self._target
@@ -199,7 +200,8 @@ class RandomCutout(PhotometricAugmentor):
     def _get_augment_params(self, img: Image) -> tuple[int, int, int, int]:
         h, w = (r if isinstance(r, int) else self.rng.randint(*r) for r in (self.h_range, self.w_range))
         room_y, room_x = _room(self, img, (h, w))
-        return self.rng.randint(room_y + 1), self.rng.randint(room_x + 1), h, w
+        x0, y0 = self.rng.randint(room_x + 1), self.rng.randint(room_y + 1)
+        return y0, x0, h, w
 
     def _augment(self, img: Image, params: tuple[int, int, int, int]) -> Image:
         y0, x0, h, w = params

@@ -5,6 +5,7 @@ They compute in float32 and give back the type they were given; uint8 is clipped
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -182,27 +183,49 @@ class GaussianBlur(PhotometricAugmentor):
     """Blur, with a random window.
 
     Args:
-        max_size: the window has an odd edge below ``2 * max_size``, drawn for width and height.
+        size_range: (low, high) of ``size``, high excluded; the window has an edge of ``2 * size + 1`` pixels. A number
+            n stands for (0, n).
+        sigma_range: (low, high) of the standard deviation, in pixels. 0: as OpenCV derives it from the window.
+        symmetric: whether width and height are the same, or drawn for each.
+        max_size: the old name of ``size_range``.
 
     Example:
         >>> import numpy as np
         >>> from headrace import imgaug
-        >>> imgaug.GaussianBlur(3).augment(np.zeros((8, 8, 1), np.uint8)).shape
+        >>> imgaug.GaussianBlur((1, 3)).augment(np.zeros((8, 8, 1), np.uint8)).shape
         (8, 8, 1)
     """
 
-    def __init__(self, max_size: int = 3):
+    def __init__(
+        self,
+        size_range: Any = (0, 3),
+        sigma_range: Any = (0, 0),
+        symmetric: bool = True,
+        max_size: int | None = None,
+    ):
         super().__init__()
-        if max_size < 1:
-            raise ValueError(f"max_size must be at least 1, got {max_size!r}")
-        self.max_size = max_size
+        if max_size is not None:
+            warnings.warn("the argument 'max_size' is now called 'size_range'", DeprecationWarning, stacklevel=2)
+            size_range = max_size
+        if isinstance(size_range, (int, np.integer)):
+            size_range = (0, size_range)
+        low, high = check_range("size_range", size_range)
+        if not 0 <= low < high:
+            raise ValueError(f"size_range must be (low, high) with 0 <= low < high, got {size_range!r}")
+        if check_range("sigma_range", sigma_range)[0] < 0:
+            raise ValueError(f"sigma_range must not be negative, got {sigma_range!r}")
+        self.size_range, self.sigma_range = size_range, sigma_range
+        self.symmetric = bool(symmetric)
 
-    def _get_augment_params(self, img: Image) -> tuple[int, int]:
-        x, y = self.rng.randint(self.max_size, size=2)
-        return 2 * int(x) + 1, 2 * int(y) + 1
+    def _get_augment_params(self, img: Image) -> tuple[int, int, float, float]:
+        width, height = (2 * self.rng.randint(*self.size_range, size=2) + 1).tolist()
+        x, y = self._rand_range(*self.sigma_range, size=2).tolist()
+        return (width, width, x, x) if self.symmetric else (width, height, x, y)
 
-    def _augment(self, img: Image, params: tuple[int, int]) -> Image:
-        return keep_channels(cv2.GaussianBlur(img, params, sigmaX=0, sigmaY=0, borderType=BORDER_REPLICATE), img)
+    def _augment(self, img: Image, params: tuple[int, int, float, float]) -> Image:
+        width, height, x, y = params
+        blurred = cv2.GaussianBlur(img, (width, height), sigmaX=x, sigmaY=y, borderType=BORDER_REPLICATE)
+        return keep_channels(blurred, img)
 
 
 class Gamma(PhotometricAugmentor):
