@@ -21,7 +21,9 @@ def test_gives_rgb_images_and_labels(tmp_path):
     np.testing.assert_array_equal(image[..., 2].ravel(), batches["data_batch_2"][1, 2048:])  # the blue plane
     assert label == 1
     assert flow.get_label_names() == ["airplane", "automobile"]
-    assert len(dataset.Cifar10("test", dir=tmp_path)) == 3
+    test = dataset.Cifar10("test", dir=tmp_path)
+    assert len(test) == 3
+    assert test.fs == [str(tmp_path / "cifar-10-batches-py" / "test_batch")]
     check_resume(lambda: dataset.Cifar10("train", dir=tmp_path))
 
 

@@ -106,6 +106,21 @@ def test_bad_files_of_ilsvrc(images, meta):
         dataset.ILSVRCMeta(meta)
 
 
+def test_boxes_of_the_training_images(meta, tmp_path):
+    box = "<object><name>x</name><bndbox><xmin>{}</xmin><ymin>2</ymin><xmax>3</xmax><ymax>4.5</ymax></bndbox></object>"
+    folder = tmp_path / "boxes" / "n01440764"
+    folder.mkdir(parents=True)
+    annotation = folder / "n01440764_1.xml"
+    annotation.write_text(f"<annotation><size/>{box.format(1)}{box.format(9)}</annotation>")
+    images = dataset.ILSVRCMeta(meta).get_image_list("train")
+    first, second = dataset.ILSVRC12.get_training_bbox(tmp_path / "boxes", images)
+    assert (first.dtype, first.tolist(), second) == (np.float32, [1, 2, 3, 4.5], None)
+    for damage in ("<annotation>", f"<annotation>{box.format('x')}</annotation>", "<a><object><bndbox/></object></a>"):
+        annotation.write_text(damage)
+        with pytest.raises(hr.FormatError, match=r"n01440764_1.xml: damaged, or no annotation"):
+            dataset.ILSVRC12.get_training_bbox(str(tmp_path / "boxes"), images)
+
+
 def tiny(tmp_path):
     folder = tmp_path / "tiny-imagenet-200"
     for label, synset in enumerate(SYNSETS):
@@ -124,6 +139,10 @@ def test_tiny_imagenet(tmp_path):
     folder = tiny(tmp_path)
     train = [(int(image[0, 0, 0]), label) for image, label in dataset.TinyImageNet(folder, "train", shuffle=False)]
     assert train == [(0, 0), (1, 0), (2, 0), (10, 1), (11, 1), (12, 1)]
+    few = dataset.TinyImageNet(folder, "train", shuffle=False)
+    assert few.imglist[3] == (str(few.full_dir / "n01443537/images/n01443537_0.JPEG"), 1)
+    few.imglist = few.imglist[3:]  # as old projects do
+    assert [int(image[0, 0, 0]) for image, _ in few] == [10, 11, 12]
     val = dataset.TinyImageNet(folder, "val")
     assert [(int(image[0, 0, 0]), label) for image, label in val] == [(0, 1), (1, 0)]
     (folder / "val/val_annotations.txt").write_text("val_0.JPEG\tn99\t0\t32\t44\t62\n")

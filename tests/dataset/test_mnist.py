@@ -58,6 +58,16 @@ def test_a_subclass_with_its_own_iter_has_rng(folder):
     assert len(list(Own("train", dir=folder))) == 12
 
 
+def test_a_subclass_that_names_another_folder_reads_that_one(folder, monkeypatch):
+    class Kuzushiji(dataset.Mnist):
+        _DIR_NAME = "kmnist_data"  # as tensorpack has it
+
+    monkeypatch.setenv("TENSORPACK_DATASET", str(folder))
+    write_mnist(folder / "mnist_data", "train", 3)
+    write_mnist(folder / "kmnist_data", "train", 4)
+    assert len(Kuzushiji("train")) == 4
+
+
 def test_nobody_changes_the_data_by_changing_a_datapoint(folder):
     flow = dataset.Mnist("train", shuffle=False, dir=folder)
     for image, _ in flow:

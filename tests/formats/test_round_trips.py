@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,23 @@ def test_worker_processes_open_the_files_themselves(tmp_path: Path) -> None:
     with hr.MultiProcessRunner(flow, 8, 1) as running:
         got = list(running)
     assert same(got, [e for form, _ in paths for e in form.expected(4)])
+
+
+def test_readers_of_old_projects_have_rng(tmp_path: Path) -> None:
+    class Own(hr.LMDBData):
+        def __iter__(self) -> Iterator[Any]:
+            order = [int(key) for key, _ in super().__iter__()]
+            self.rng.shuffle(order)
+            yield from order
+
+    flow = Own(next(f for f in FORMATS if f.name == "x.lmdb").write(tmp_path), shuffle=False)
+    assert isinstance(flow, hr.RNGDataFlow)
+    hr.seed(3)
+    first, second = list(flow), list(flow)
+    assert first != second
+    assert sorted(first) == sorted(second) == list(range(20))
+    with hr.MultiProcessRunner(flow, 8, 1) as running:
+        assert sorted(running) == list(range(20))
 
 
 @every_format

@@ -39,6 +39,7 @@ class Caltech101Silhouettes(LabelledImages):
         ValueError: name must be one of 'train', 'test', 'val', got 'all'
     """
 
+    _DIR_NAME = "caltech101_data"
     SOURCE_URL = "https://people.cs.umass.edu/~marlin/data/"
     # https://github.com/google-deepmind/dm_nevis/blob/main/dm_nevis/datasets_storage/handlers/silhouettes.py
     MD5 = "4483e9c14b188fd09937f9ea6f9ea777"
@@ -46,7 +47,7 @@ class Caltech101Silhouettes(LabelledImages):
     def __init__(self, name: str, shuffle: bool = True, dir: Any = None, *, download: bool = False):
         self.name = check_split("name", name, ("train", "test", "val"))
         self.shuffle = shuffle
-        folder = dataset_folder("caltech101_data", dir, make=download)
+        folder = dataset_folder(self._DIR_NAME, dir, make=download)
         file = "caltech101_silhouettes_28_split1.mat"
         published = Published(f"md5:{self.MD5}", (self.SOURCE_URL + file,)) if download else None
         path = find_file(folder, [file], self.SOURCE_URL, published)

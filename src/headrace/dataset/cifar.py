@@ -27,7 +27,7 @@ _FILES = {  # classes -> folder, training files, test files, names, keys of labe
 class CifarBase(IndexedSource):
     """CIFAR's small photographs: ``[image, label]``, a uint8 image (32, 32, 3), red, green, blue, and an int.
 
-    ``data`` is the list of all pairs.
+    ``data`` is the list of all pairs, ``fs`` that of the files they were read from.
 
     Args:
         train_or_test: ``"train"`` (50,000) or ``"test"`` (10,000).
@@ -80,6 +80,7 @@ class CifarBase(IndexedSource):
             url = f"{self.SOURCE_URL}cifar-{cifar_classnum}-python.tar.gz"
             folder = _FILES[cifar_classnum][0]
             fetch(self.dir / folder, Published(f"sha256:{self.SHA256[cifar_classnum]}", (url,), folder))
+        self.fs = [str(self._file(name)) for name in self._parts(train_or_test)]
         self.data = self._read(train_or_test)
         names = self._load(_FILES[cifar_classnum][3])
         self._label_names = [str(name) for name in _entry(names, f"{_FILES[cifar_classnum][4]}_names", self.dir)]
@@ -110,9 +111,9 @@ class CifarBase(IndexedSource):
         return mean
 
     def _read(self, train_or_test: str) -> list[list[Any]]:
-        _, train, test, _, label = _FILES[self.cifar_classnum]
+        label = _FILES[self.cifar_classnum][4]
         data: list[list[Any]] = []
-        for name in train if train_or_test == "train" else test:
+        for name in self._parts(train_or_test):
             content = self._load(name)
             pixels, labels = _entry(content, "data", name), _entry(content, f"{label}s", name)
             if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape != (len(labels), 3072):
@@ -121,9 +122,15 @@ class CifarBase(IndexedSource):
             data.extend([image, int(number)] for image, number in zip(images, labels, strict=True))
         return data
 
+    def _parts(self, train_or_test: str) -> list[str]:
+        _, train, test, *_ = _FILES[self.cifar_classnum]
+        return train if train_or_test == "train" else test
+
+    def _file(self, name: str) -> Path:
+        return find_file(self.dir, [f"{_FILES[self.cifar_classnum][0]}/{name}"], _URL)
+
     def _load(self, name: str) -> Any:
-        path = find_file(self.dir, [f"{_FILES[self.cifar_classnum][0]}/{name}"], _URL)
-        return _unpickle(path)
+        return _unpickle(self._file(name))
 
 
 class Cifar10(CifarBase):

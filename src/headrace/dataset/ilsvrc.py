@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,38 @@ class ILSVRC12(ILSVRC12Files):
     def _datapoint(self, number: int) -> list[Any]:
         path, label = super()._datapoint(number)
         return [read_bgr(path), label]
+
+    @staticmethod
+    def get_training_bbox(bbox_dir: Any, imglist: Sequence[tuple[str, int]]) -> list[Any]:
+        """Where the thing in each image is, from the annotations that ImageNet publishes.
+
+        Args:
+            bbox_dir: the folder with files such as ``n01440764/n01440764_18.xml``.
+            imglist: files and labels, as `ILSVRCMeta.get_image_list` gives them.
+
+        Returns:
+            For each image the first box, four float32 numbers (xmin, ymin, xmax, ymax) in pixels; None if there is no
+            annotation, as for most images.
+
+        Raises:
+            FormatError: an annotation is damaged.
+        """
+        return [_first_box(Path(bbox_dir, file).with_suffix(".xml")) for file, _ in imglist]
+
+
+def _first_box(path: Path) -> Any:
+    from xml.etree import ElementTree  # not at the top: only who wants boxes needs it
+
+    if not path.exists():
+        return None
+    try:
+        box = ElementTree.parse(path).getroot().find("object/bndbox")
+        if box is None:
+            return None
+        corners = [float(str(box.findtext(name))) for name in ("xmin", "ymin", "xmax", "ymax")]
+    except (ElementTree.ParseError, ValueError) as error:
+        raise FormatError(f"{path}: damaged, or no annotation of ImageNet: {error}") from error
+    return np.array(corners, np.float32)
 
 
 def _read_blob(path: Path) -> np.ndarray[Any, Any]:

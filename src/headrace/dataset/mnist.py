@@ -45,7 +45,7 @@ class Mnist(LabelledImages):
         ValueError: train_or_test must be one of 'train', 'test', got 'validation'
     """
 
-    DIR_NAME = "mnist_data"
+    _DIR_NAME = "mnist_data"  # tensorpack's name: subclasses in old projects set it
     SOURCE_URL = "http://yann.lecun.com/exdb/mnist/"
     MIRRORS: tuple[str, ...] = (
         "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -62,7 +62,7 @@ class Mnist(LabelledImages):
     def __init__(self, train_or_test: str, shuffle: bool = True, dir: Any = None, *, download: bool = False):
         self.train_or_test = check_split("train_or_test", train_or_test, ("train", "test"))
         self.shuffle = shuffle
-        folder = dataset_folder(self.DIR_NAME, dir, make=download)
+        folder = dataset_folder(self._DIR_NAME, dir, make=download)
         prefix = {"train": "train", "test": "t10k"}[train_or_test]
         images = self._read(folder, f"{prefix}-images", 3, download)[..., np.newaxis]
         self.images = np.divide(images, 255, dtype=np.float32)
@@ -91,11 +91,11 @@ class FashionMnist(Mnist):
 
     Example:
         >>> from headrace import dataset
-        >>> dataset.FashionMnist.DIR_NAME
+        >>> dataset.FashionMnist._DIR_NAME
         'fashion_mnist_data'
     """
 
-    DIR_NAME = "fashion_mnist_data"
+    _DIR_NAME = "fashion_mnist_data"
     SOURCE_URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
     MIRRORS = (SOURCE_URL,)
     # https://github.com/tensorflow/datasets/blob/master/tensorflow_datasets/url_checksums/fashion_mnist.txt

@@ -16,7 +16,7 @@ _URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 class TinyImageNet(LabelledFiles):
     """Tiny ImageNet's 200 classes: ``[image, label]``, a uint8 image (64, 64, 3), blue, green, red, and 0 to 199.
 
-    The label is the line of the class in ``wnids.txt``.
+    The label is the line of the class in ``wnids.txt``. ``imglist`` is the list of all files and labels.
 
     Args:
         dir: the folder ``tiny-imagenet-200``.
@@ -38,8 +38,18 @@ class TinyImageNet(LabelledFiles):
 
     def __init__(self, dir: Any, name: str, shuffle: bool | None = None):
         super().__init__("tiny-imagenet-200", dir, name, shuffle)
+        self.full_dir = self.dir / name
         self.synsets = find_file(self.dir, ["wnids.txt"], _URL).read_text().split()
         self._files = self._train() if name == "train" else self._val()
+
+    @property
+    def imglist(self) -> list[tuple[str, int]]:
+        """All files with their labels; users may replace or cut it."""
+        return self._files
+
+    @imglist.setter
+    def imglist(self, files: list[tuple[str, int]]) -> None:
+        self._files = files
 
     def _train(self) -> list[tuple[str, int]]:
         files = [

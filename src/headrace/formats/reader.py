@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
 from ..errors import FormatError, StateError
-from ..flow import DataFlow
+from ..flow import DataFlow, RNGDataFlow
 from ..parallel.policy import Errors, OnError, OnErrorChoice, check_max_errors, check_on_error
 from ..seeding import Place
 from ..state import State
@@ -44,7 +44,7 @@ class Records(Protocol):
         """Give back what it holds open."""
 
 
-class Reader(DataFlow):
+class Reader(RNGDataFlow):
     """The base of the flows over files.
 
     Files are opened on first use, by the process that reads them. Each datapoint comes once per pass. Resumes in O(1).
@@ -165,7 +165,8 @@ class Reader(DataFlow):
             records.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in super().__getstate__().items() if name not in ("_opened", "_errors")}
+        stays = ("_opened", "_errors", "rng")
+        return {name: value for name, value in super().__getstate__().items() if name not in stays}
 
     def fingerprint(self) -> str:
         """See `DataFlow.fingerprint`: where the files lie makes no difference."""

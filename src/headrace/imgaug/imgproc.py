@@ -218,8 +218,8 @@ class GaussianBlur(PhotometricAugmentor):
         self.symmetric = bool(symmetric)
 
     def _get_augment_params(self, img: Image) -> tuple[int, int, float, float]:
-        width, height = (2 * self.rng.randint(*self.size_range, size=2) + 1).tolist()
-        x, y = self._rand_range(*self.sigma_range, size=2).tolist()
+        width, height = (2 * self.rng.randint(self.size_range[0], self.size_range[1], 2) + 1).tolist()
+        x, y = self._rand_range(self.sigma_range[0], self.sigma_range[1], 2).tolist()
         return (width, width, x, x) if self.symmetric else (width, height, x, y)
 
     def _augment(self, img: Image, params: tuple[int, int, float, float]) -> Image:
