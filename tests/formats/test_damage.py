@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import pickle
 import re
 import struct
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -150,14 +153,14 @@ def test_a_whole_shard_that_is_damaged_is_an_error_or_skipped(form: Format, tmp_
 @pytest.mark.parametrize("form", SHARDED, ids=lambda form: form.name[2:])
 def test_an_empty_shard_is_no_error(form: Format, tmp_path: Path) -> None:
     paths = []
-    for shard, count in enumerate((2, 0, 3)):
+    for shard, count in enumerate((0, 2, 0, 3)):
         folder = tmp_path / f"{shard}"
         folder.mkdir()
-        paths.append(form.write(folder, count) if count or form.name not in ("x.parquet", "x.arrow") else None)
-    present = [p for p in paths if p is not None]
+        paths.append(form.write(folder, count))
 
-    assert same(list(form.load(present, shuffle=False)), form.expected(2) + form.expected(3))
-    assert len(list(form.load(present, shuffle=True))) == 5
+    assert same(list(form.load(paths, shuffle=False)), form.expected(2) + form.expected(3))
+    assert len(list(form.load(paths, shuffle=True))) == 5
+    assert list(form.load(paths[0], shuffle=False)) == []
 
 
 @pytest.mark.parametrize("name", ["x.parquet", "x.arrow"])
@@ -310,6 +313,9 @@ def test_lmdb_keys(tmp_path: Path) -> None:
     assert [k for k, v in skipping] == [b"00000001"]
     with pytest.raises(TypeError, match="keys must be str or bytes"):
         hr.LMDBData(path, keys=[1])
+    for form in ("{:zz}", "{a}", "{", "{} {}"):
+        with pytest.raises(ValueError, match=r"is no format for numbers, such as '\{:0>8d\}'"):
+            hr.LMDBData(path, keys=form)
 
 
 def test_lmdb_decoder(tmp_path: Path) -> None:
@@ -441,6 +447,31 @@ def test_npy_of_several_components(tmp_path: Path) -> None:
         len(hr.NpyData([tmp_path / "a.npy", tmp_path / "c.npy"]))
     with pytest.raises(hr.FormatError, match="has no rows"):
         len(hr.NpyData(tmp_path / "d.npy"))
+    with pytest.raises(ValueError, match=r"\[ab\]\.npy' stands for 2 files: give a list"):
+        hr.NpyData(f"{tmp_path}/[ab].npy")
+    assert len(list(hr.NpyData([f"{tmp_path}/[ab].npy"]))) == 3
+
+
+def test_blank_lines_do_not_count_whatever_ends_them(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b'\r\n{"a": 1}\r\n  \t\r\n\r\n {"a": 2}\r\n \n\n[3]\n  ')
+    flow = hr.JSONLinesData(path)
+    assert list(flow) == [{"a": 1}, {"a": 2}, [3]]
+    assert len(flow) == 3
+    path.write_bytes(b"1\n\0\0\0\n2\n")
+    with pytest.raises(hr.FormatError, match=r"x\.jsonl: at byte 2: this line is no JSON"):
+        list(hr.JSONLinesData(path))
+
+
+@pytest.mark.parametrize("block_bytes", [1, 2, 3, 5, 7])
+def test_blank_lines_are_found_wherever_a_block_of_the_file_ends(
+    block_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headrace.formats.jsonl._BLOCK_BYTES", block_bytes)
+    path = tmp_path / "x.jsonl"
+    for lines in itertools.product(["1", " 2", "", "\r", "   ", "[3, 4]"], repeat=3):
+        path.write_text("\n".join(lines), newline="")
+        assert list(hr.JSONLinesData(path)) == [json.loads(line) for line in lines if line.strip()]
 
 
 def test_huge_metadata_is_not_held_more_than_once(tmp_path: Path) -> None:
@@ -453,6 +484,20 @@ def test_huge_metadata_is_not_held_more_than_once(tmp_path: Path) -> None:
         next(running)
     assert len(flow) == 1_000_000
     assert len(str(flow.state_dict())) < 1000
+
+
+def test_the_index_of_a_shard_takes_few_bytes_for_each_sample(tmp_path: Path) -> None:
+    rows = [{"jpg": b"x", "cls": n, "seg.png": b"y"} for n in range(3000)]
+    hr.WebDatasetSerializer.save(hr.DataFromList(rows, shuffle=False), tmp_path / "x.tar", progress=False)
+    flow = hr.WebDatasetData(tmp_path / "x.tar")
+    tracemalloc.start()
+    try:
+        assert len(flow) == 3000
+        nbytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert nbytes / 3000 < 200
+    assert len(pickle.dumps(flow)) / 3000 < 200  # for worker processes
 
 
 def test_a_missing_package_is_named_with_its_extra(tmp_path: Path) -> None:

@@ -28,6 +28,42 @@ def test_each_datapoint_is_in_one_file(form: Format, tmp_path: Path) -> None:
         assert sum(same(one, dp) for dp in got) == 1
 
 
+@pytest.mark.parametrize(
+    "form", [*SHARDED, *(f for f in FORMATS if f.name in ("x.arrow", "x.tfrecord"))], ids=lambda form: form.name[2:]
+)
+def test_more_files_than_datapoints_are_read_as_well(form: Format, tmp_path: Path) -> None:
+    flow = hr.DataFromList([form.make(n) for n in range(2)], shuffle=False)
+    assert hr.save_shards(flow, tmp_path / form.name, 5, progress=False) == 2
+    assert len(os.listdir(tmp_path)) == 5
+    assert len(list(form.load(f"{tmp_path}/x-*", shuffle=True))) == 2
+
+
+def test_folders_are_overwritten_by_folders_only(tmp_path: Path) -> None:
+    files = hr.DataFromList([{"path": f"{n}.txt", "data": b"new"} for n in range(4)], shuffle=False)
+    for _ in range(2):
+        assert hr.save_shards(files, tmp_path / "x", 2, progress=False, overwrite=True) == 4
+    assert len(list(tmp_path.rglob("*.txt"))) == 4
+    lines = tmp_path / "y-00001-of-00002.jsonl"
+    lines.mkdir()
+    with pytest.raises(IsADirectoryError, match=r"y-00001-of-00002\.jsonl"):
+        hr.save_shards(hr.DataFromList([1, 2, 3]), tmp_path / "y.jsonl", 2, progress=False, overwrite=True)
+
+
+def test_numbered_files_are_named_as_webdataset_does(tmp_path: Path) -> None:
+    flow = hr.DataFromList([{"txt": str(n)} for n in range(6)], shuffle=False)
+    hr.save_shards(flow, tmp_path / "train.tar", 3, progress=False)
+    texts = [dp["txt"] for dp in hr.WebDatasetData(f"{tmp_path}/train-{{000000..000002}}.tar")]
+    assert texts == [b"0", b"3", b"1", b"4", b"2", b"5"]
+    assert len(hr.WebDatasetData(f"file://{tmp_path}/train-{{000001..000002}}.tar")) == 4
+    with pytest.raises(FileNotFoundError, match=r"train-000003\.tar"):
+        hr.WebDatasetData(f"{tmp_path}/train-{{000002..000009}}.tar")
+    with pytest.raises(ValueError, match=r"\{2\.\.1\} counts backwards"):
+        hr.WebDatasetData(f"{tmp_path}/train-{{2..1}}.tar")
+    literal = tmp_path / "odd-{0..1}.jsonl"
+    literal.write_text("7\n")
+    assert list(hr.JSONLinesData(literal)) == [7]
+
+
 def test_files_may_be_read_in_stretches_and_written_again(tmp_path: Path) -> None:
     flow = hr.DataFromList([{"n": n} for n in range(100)], shuffle=False)
     hr.ParquetSerializer.save(flow, tmp_path / "x.parquet", group_rows=7, progress=False)

@@ -67,6 +67,38 @@ def test_an_existing_file_is_never_replaced_unasked(form: Format, tmp_path: Path
 
 
 @every_format
+def test_overwriting_never_removes_what_is_of_another_kind(form: Format, tmp_path: Path) -> None:
+    path = tmp_path / form.name
+    if form.name == "x":
+        path.write_text("precious")
+        with pytest.raises(NotADirectoryError, match="it is a file, which a folder does not replace"):
+            form.save(form.flow(2), path, progress=False, overwrite=True)
+        assert path.read_text() == "precious"
+    else:
+        path = path.with_name("data.mdb") if form.name == "x.lmdb" else path  # which is where LMDB goes in a folder
+        path.mkdir()
+        (path / "precious").touch()
+        with pytest.raises(IsADirectoryError, match="it is a folder, which a file does not replace"):
+            form.save(form.flow(2), tmp_path if form.name == "x.lmdb" else path, progress=False, overwrite=True)
+        assert os.listdir(path) == ["precious"]
+    assert os.listdir(tmp_path) == [path.name]
+
+
+@every_format
+def test_a_folder_that_does_not_exist_is_named(form: Format, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no such folder to write into: .*/nowhere'"):
+        form.save(form.flow(2), tmp_path / "nowhere" / form.name, progress=False)
+
+
+def test_bad_arguments_leave_nothing(tmp_path: Path) -> None:
+    flow = hr.DataFromList([1, 2], shuffle=False)
+    for value, error in ((0, ValueError), (-5, ValueError), ("often", TypeError)):
+        with pytest.raises(error, match="write_frequency must be"):
+            hr.LMDBSerializer.save(flow, tmp_path / "x.lmdb", write_frequency=value, progress=False)
+    assert os.listdir(tmp_path) == []
+
+
+@every_format
 def test_overwriting_that_fails_leaves_the_old_file(form: Format, tmp_path: Path) -> None:
     path = form.write(tmp_path, 3)
     with pytest.raises(LookupError):

@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import glob
 import os
+import re
 import threading
 import weakref
 from collections.abc import Callable, Iterable
@@ -24,10 +25,13 @@ from .writing import PathLike
 __all__ = ["AppendedFile", "File", "FilesReader", "Index", "Shards", "find", "locate", "open_file"]
 
 _OPEN_FILES = 32
+_NUMBERS = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
 def find(paths: PathLike | Iterable[PathLike], *, urls: bool = False) -> list[str]:
-    """The files that the argument of a reader names: one, several, or a pattern such as ``"train-*.tar"``.
+    """The files that the argument of a reader names: one, several, or a pattern.
+
+    Patterns are ``"train-*.tar"``, and ``"train-{000000..000146}.tar"`` as WebDataset writes it.
 
     Args:
         paths: the argument.
@@ -38,7 +42,7 @@ def find(paths: PathLike | Iterable[PathLike], *, urls: bool = False) -> list[st
 
     Raises:
         TypeError: it names no files.
-        ValueError: there are none.
+        ValueError: there are none, or numbers count backwards.
         FileNotFoundError: nothing matches the pattern, or one does not exist.
     """
     several = isinstance(paths, Iterable) and not isinstance(paths, (str, bytes, os.PathLike))
@@ -47,7 +51,9 @@ def find(paths: PathLike | Iterable[PathLike], *, urls: bool = False) -> list[st
         if not isinstance(entry, (str, os.PathLike)):
             raise TypeError(f"expected a path, a pattern or a list of these, got {type(entry).__name__}: {entry!r:.60}")
         path = os.fspath(entry)
-        if urls and is_url(path):
+        if not os.path.lexists(path) and (numbered := _numbered(path)):
+            found.extend(find(numbered, urls=urls))
+        elif urls and is_url(path):
             found.extend(find_urls(path))
         elif glob.has_magic(path) and not os.path.lexists(path):
             matches = sorted(glob.glob(path))
@@ -60,6 +66,18 @@ def find(paths: PathLike | Iterable[PathLike], *, urls: bool = False) -> list[st
     if not found:
         raise ValueError("expected at least one path, got an empty list")
     return found
+
+
+def _numbered(path: str) -> list[str]:
+    """The paths that ``{000..146}`` stands for; none if there is no such thing in it."""
+    match = _NUMBERS.search(path)
+    if match is None:
+        return []
+    first, last = match.groups()
+    if int(first) > int(last):
+        raise ValueError(f"{path}: {match.group()} counts backwards")
+    width = len(first)
+    return [f"{path[: match.start()]}{n:0{width}d}{path[match.end() :]}" for n in range(int(first), int(last) + 1)]
 
 
 class File:

@@ -131,7 +131,7 @@ class FolderSerializer:
                 or has come before.
             Exception: see `LMDBSerializer.save`.
         """
-        return save(df, path, lambda part, _: _Sink(part), progress=progress, overwrite=overwrite)
+        return save(df, path, lambda part, _: _Sink(part), progress=progress, overwrite=overwrite, folder=True)
 
     @staticmethod
     def load(path: PathLike, shuffle: bool = False, *, on_error: OnErrorChoice = "raise") -> FolderData:

@@ -15,10 +15,11 @@ from .writing import PathLike, save
 __all__ = ["JSONLinesData", "JSONLinesSerializer"]
 
 _BLOCK_BYTES = 1 << 20
+_SPACES = np.frombuffer(b" \t\r", np.uint8)  # what JSON has besides line ends
 
 
 class JSONLinesData(FilesReader):
-    """The lines of JSON lines files, parsed. Empty lines do not count.
+    """The lines of JSON lines files, parsed. Blank lines do not count.
 
     Args:
         paths: a file, a pattern such as ``"train-*.jsonl"``, or a list of these; also URLs, see `WebDatasetData`.
@@ -45,14 +46,22 @@ class JSONLinesData(FilesReader):
     """
 
     def _scan(self, file: File, damage: list[Exception]) -> Index:
-        newlines = [np.array([-1], np.int64)]
+        newlines, indented = [np.array([-1], np.int64)], []
+        last = -1
         for at in range(0, file.size, _BLOCK_BYTES):
             block = np.frombuffer(file.read(at, min(_BLOCK_BYTES, file.size - at)), np.uint8)
-            newlines.append(np.flatnonzero(block == ord("\n")) + at)
+            found = np.flatnonzero(block == ord("\n")) + at
+            begins = np.append(last, found) + 1
+            begins = begins[(begins >= at) & (begins < at + len(block))]
+            indented.append(begins[np.isin(block[begins - at], _SPACES)])
+            newlines.append(found)
+            last = int(found[-1]) if len(found) else last
         newlines.append(np.array([file.size], np.int64))
         ends = np.concatenate(newlines)
         offsets, sizes = ends[:-1] + 1, np.diff(ends) - 1
         full = sizes > 0
+        for line in np.searchsorted(offsets, np.concatenate(indented)) if indented else ():
+            full[line] = not file.read(int(offsets[line]), int(sizes[line])).isspace()
         return Index(offsets[full], sizes[full])
 
     def _read(self, file: File, index: Index, number: int) -> Any:
@@ -65,7 +74,8 @@ class JSONLinesData(FilesReader):
 
 
 class JSONLinesSerializer:
-    """Save a flow as JSON lines, and load it. JSON has no tuples and no arrays: both come back as lists.
+    """Save a flow as JSON lines, and load it. JSON has no tuples and no arrays: both come back as lists. Keys that are
+    numbers come back as str. NaN and infinities are written as Python writes them, which not all programs read.
 
     Example:
         >>> import headrace as hr, tempfile

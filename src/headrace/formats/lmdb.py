@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from .._checks import check_count
 from ..errors import FormatError
 from ..parallel.policy import OnErrorChoice
 from ..stages.map import MapData
@@ -70,14 +71,23 @@ class LMDBData(Reader):
         path = os.fspath(lmdb_path)
         self.lmdb_path = os.path.join(path, "data.mdb") if os.path.isdir(path) else path
         os.stat(self.lmdb_path)
-        if keys is not None and not isinstance(keys, str):
-            keys = list(keys)
-            if not all(isinstance(key, (str, bytes)) for key in keys):
-                raise TypeError("keys must be str or bytes, or one format such as '{:0>8d}'")
-        self.keys = keys
+        self.keys = keys if keys is None else _check_keys(keys)
 
     def _open(self) -> Records:
         return _Entries(self.lmdb_path, self.keys)
+
+
+def _check_keys(keys: Any) -> str | list[str | bytes]:
+    if isinstance(keys, str):
+        try:
+            keys.format(0)
+        except (LookupError, ValueError) as error:
+            raise ValueError(f"keys={keys!r} is no format for numbers, such as '{{:0>8d}}': {error!r}") from None
+        return keys
+    keys = list(keys)
+    if not all(isinstance(key, (str, bytes)) for key in keys):
+        raise TypeError("keys must be str or bytes, or one format such as '{:0>8d}'")
+    return keys  # type: ignore[no-any-return]
 
 
 class _Entries:
@@ -217,7 +227,7 @@ class LMDBSerializer:
         Args:
             df: the flow.
             path: the file; in a folder that exists, ``data.mdb``. It appears when it is complete.
-            write_frequency: datapoints between two commits.
+            write_frequency: datapoints between two commits, at most.
             codec: ``"plain"`` writes numbers, str, bytes, lists, tuples, dicts and arrays, and reading it cannot run
                 code. ``"pickle"`` writes any object, and has to be read with ``allow_pickle=True``.
             progress: whether there is a progress bar on stderr.
@@ -244,7 +254,7 @@ class LMDBSerializer:
             progress=progress,
             overwrite=overwrite,
             resume=resume,
-            flush_every=write_frequency,
+            flush_every=check_count("write_frequency", write_frequency),
         )
 
     @staticmethod

@@ -24,7 +24,7 @@ class NpyData(Reader):
     """The rows of a ``.npy`` file; or of several, one for each component.
 
     Args:
-        paths: a file gives bare rows; a list of files gives a list of their rows, like ``zip``.
+        paths: a file gives bare rows; a list of files (or patterns) gives a list of their rows, like ``zip``.
         shuffle: whether each pass is a new permutation.
 
     Order and integrity: each row once per pass. Nothing is loaded but the rows that are read; each is a new array (or
@@ -50,6 +50,11 @@ class NpyData(Reader):
         super().__init__(shuffle)
         self.paths = find(paths)
         self.single = isinstance(paths, (str, os.PathLike))
+        if self.single and len(self.paths) > 1:
+            raise ValueError(
+                f"{os.fspath(paths)!r} stands for {len(self.paths)} files: give a list for their rows side by side, or "  # type: ignore[arg-type]
+                "one NpyData for each to ConcatData for one after the other"
+            )
 
     def _open(self) -> Records:
         return _Rows(self.paths, self.single)

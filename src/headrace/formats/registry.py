@@ -33,6 +33,7 @@ class Format:
         load: reads what was written, unshuffled, with the keyword ``on_error`` (except for ``.npy``).
         resumes: whether ``save`` can go on with an unfinished file.
         has_codec: whether ``save`` takes a codec, and ``load`` takes ``allow_pickle``.
+        is_folder: whether it is a folder that ``save`` writes.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Format:
     load: Callable[..., Any]
     resumes: bool = True
     has_codec: bool = False
+    is_folder: bool = False
 
 
 FORMATS = (
@@ -54,7 +56,7 @@ FORMATS = (
     Format("npz", (".npz",), NumpySerializer.save, NumpySerializer.load, resumes=False, has_codec=True),
     Format("npy", (".npy",), NpySerializer.save, NpyData),
     Format("SVMlight", (".svm", ".svmlight", ".libsvm"), SVMLightSerializer.save, SVMLightData),
-    Format("folder of files", ("",), FolderSerializer.save, FolderData, resumes=False),
+    Format("folder of files", ("",), FolderSerializer.save, FolderData, resumes=False, is_folder=True),
 )
 
 

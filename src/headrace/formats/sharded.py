@@ -101,8 +101,8 @@ def _prepare(path: PathLike, form: Format, *, overwrite: bool, resume: bool) -> 
         if not overwrite:
             refuse_existing(path)
         return True
-    with Target(path, overwrite=overwrite, resume=resume):  # refuses, or throws away, what is there
-        return True
+    with Target(path, overwrite=overwrite, resume=resume, folder=form.is_folder):
+        return True  # it refuses, or throws away, what is there
 
 
 def _write(

@@ -6,9 +6,12 @@ Tar members begin with a header of 512 bytes (POSIX pax or ustar, or GNU), and a
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
+from array import array
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +34,8 @@ class WebDatasetData(FilesReader):
     """The samples of WebDataset shards, as dicts: ``__key__``, and the bytes of each component.
 
     Args:
-        paths: a tar file, a pattern such as ``"train-*.tar"``, or a list of these; also URLs that fsspec knows, such
-            as ``"s3://bucket/train-*.tar"``.
+        paths: a tar file, a pattern such as ``"train-*.tar"`` or ``"train-{000000..000146}.tar"``, or a list of these;
+            also URLs that fsspec knows, such as ``"s3://bucket/train-*.tar"``.
         shuffle: whether each pass is in another order: that of the shards, and within each shard that of the samples.
         on_error: see `LMDBData`. After a damaged header, the rest of a shard cannot be read.
         max_errors: see `LMDBData`.
@@ -61,7 +64,7 @@ class WebDatasetData(FilesReader):
     def _scan(self, file: File, damage: list[Exception]) -> Index:
         import tarfile  # not at the top: headrace is quick to import
 
-        samples: list[tuple[str, list[tuple[str, int, int]]]] = []
+        samples = _Samples()
         with file.stream() as raw:
             at = 0
             try:
@@ -73,39 +76,110 @@ class WebDatasetData(FilesReader):
                         if at > file.size:
                             raise tarfile.ReadError(f"the file ends at byte {file.size}, within {member.name!r}")
                         if member.isfile():
-                            _add(samples, member)
+                            samples.add(member)
                     _check_end(file, at)
             except FormatError as error:
                 damage.append(error)
             except (tarfile.TarError, EOFError, ValueError, UnicodeDecodeError) as error:
                 hint = " (it is compressed: unpack it first)" if file.read(0, min(2, file.size)) == b"\x1f\x8b" else ""
                 damage.append(file.error(at, f"this is no tar file, or it is damaged: {error}{hint}"))
-                if samples:
-                    samples.pop()  # perhaps not all of it is there
-        return Index(
-            np.array([parts[0][1] for _, parts in samples], np.int64), np.zeros(len(samples), np.int64), samples
-        )
+                samples.pop()  # perhaps not all of it is there
+        return samples.index()
 
     def _read(self, file: File, index: Index, number: int) -> dict[str, Any]:
-        key, parts = index.more[number]
-        begin, (_, last, size) = parts[0][1], parts[-1]
-        data = file.read(begin, last + size - begin)  # in one go: by URL, each read may be a request
+        members: _Members = index.more
+        key, parts = members.of(number)
+        begin = int(index.offsets[number])
+        data = file.read(begin, int(index.sizes[number]))  # in one go: by URL, each read may be a request
         return {"__key__": key, **{name: data[at - begin : at - begin + size] for name, at, size in parts}}
 
 
-def _add(samples: list[tuple[str, list[tuple[str, int, int]]]], member: tarfile.TarInfo) -> None:
-    folder, base = os.path.split(member.name)
-    stem, _, extension = base.partition(".")
-    if not extension:
-        return  # as WebDataset has it: no component
-    key = os.path.join(folder, stem)
-    part = extension, member.offset_data, member.size
-    if samples and samples[-1][0] == key:
-        if any(extension == name for name, _, _ in samples[-1][1]):
+@dataclasses.dataclass(frozen=True)
+class _Members:
+    """What the samples of a shard consist of, in few bytes: a data set may have hundreds of millions of them.
+
+    Attributes:
+        keys: of all samples, one after the other, as UTF-8.
+        key_ends: where each one ends.
+        extensions: all that occur.
+        firsts: the number of the first member of each sample, and the count of all.
+        kinds: the extension of each member, by its number.
+        offsets: of the contents of each member, in bytes.
+        sizes: of the contents of each member, in bytes.
+    """
+
+    keys: bytes
+    key_ends: array[int]
+    extensions: list[str]
+    firsts: array[int]
+    kinds: array[int]
+    offsets: array[int]
+    sizes: array[int]
+
+    def of(self, number: int) -> tuple[str, Iterator[tuple[str, int, int]]]:
+        """The key of a sample, and its members: extension, offset and size."""
+        key = self.keys[self.key_ends[number - 1] if number else 0 : self.key_ends[number]]
+        own = slice(self.firsts[number], self.firsts[number + 1])
+        names = map(self.extensions.__getitem__, self.kinds[own])
+        return key.decode("utf-8", "surrogateescape"), zip(names, self.offsets[own], self.sizes[own], strict=True)
+
+
+class _Samples:
+    """Collects members in the order of the file."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}  # of extensions
+        self._keys = bytearray()
+        self._key_ends, self._firsts = array("q"), array("q")
+        self._kinds, self._offsets, self._sizes = array("i"), array("q"), array("q")
+        self._key: str | None = None
+
+    def add(self, member: tarfile.TarInfo) -> None:
+        """Take a member: into the sample of the one before, if their keys are equal, else into a new one.
+
+        Raises:
+            ValueError: the sample has such a component already.
+        """
+        folder, base = os.path.split(member.name)
+        stem, _, extension = base.partition(".")
+        if not extension:
+            return  # as WebDataset has it: no component
+        key = os.path.join(folder, stem)
+        kind = self._numbers.setdefault(extension, len(self._numbers))
+        if key != self._key:
+            self._key = key
+            self._keys += key.encode("utf-8", "surrogateescape")
+            self._key_ends.append(len(self._keys))
+            self._firsts.append(len(self._kinds))
+        elif kind in self._kinds[self._firsts[-1] :]:
             raise ValueError(f"sample {key!r} has two components {extension!r}")
-        samples[-1][1].append(part)
-    else:
-        samples.append((key, [part]))
+        self._kinds.append(kind)
+        self._offsets.append(member.offset_data)
+        self._sizes.append(member.size)
+
+    def pop(self) -> None:
+        """Forget the last sample, if there is one."""
+        if self._firsts:
+            first = self._firsts.pop()
+            self._key_ends.pop()
+            del self._kinds[first:], self._offsets[first:], self._sizes[first:]
+
+    def index(self) -> Index:
+        """Where the samples lie: from the contents of their first member to those of their last."""
+        self._firsts.append(len(self._kinds))
+        offsets, sizes = np.array(self._offsets, np.int64), np.array(self._sizes, np.int64)
+        firsts = np.array(self._firsts, np.int64)
+        begins, lasts = offsets[firsts[:-1]], firsts[1:] - 1
+        members = _Members(
+            bytes(self._keys),
+            self._key_ends,
+            list(self._numbers),
+            self._firsts,
+            self._kinds,
+            self._offsets,
+            self._sizes,
+        )
+        return Index(begins, offsets[lasts] + sizes[lasts] - begins, members)
 
 
 def _check_end(file: File, at: int) -> None:

@@ -71,6 +71,7 @@ def save(
     overwrite: bool = False,
     resume: bool = False,
     flush_every: int | None = None,
+    folder: bool = False,
 ) -> int:
     """Write one pass of a flow into a file.
 
@@ -83,12 +84,15 @@ def save(
             thrown away (but not under ``resume``).
         resume: whether to go on with an unfinished file, if there is one.
         flush_every: datapoints between two flushes at most; by default, only the time counts.
+        folder: whether it is a folder that is written.
 
     Returns:
         How many datapoints the file holds.
 
     Raises:
         FileExistsError: the file exists, or an unfinished one does, and neither argument allows for that.
+        FileNotFoundError: there is no such folder to write into.
+        IsADirectoryError, NotADirectoryError: a folder shall be replaced by a file, or a file by a folder.
         BlockingIOError: another process is writing it.
         StateError: under ``resume``, the unfinished file is of another flow.
         OSError: the disk is full, and so on. What was written stays for ``resume``, where the format can go on.
@@ -98,7 +102,7 @@ def save(
         how = {"progress": progress, "flush_every": flush_every}
         return _save_to_url(df, path, open_sink, overwrite=overwrite, resume=resume, **how)
     flow = as_flow(df)
-    with Target(path, overwrite=overwrite, resume=resume) as target:
+    with Target(path, overwrite=overwrite, resume=resume, folder=folder) as target:
         journal = _Journal(target, flow)
         sink = open_sink(target.part, journal.position)
         bar = progress_bar(total=known_length(flow), initial=journal.count, disable=not progress, desc=target.path.name)
@@ -207,6 +211,7 @@ class Target:
         overwrite: see `save`.
         resume: see `save`.
         wait: whether to wait for another process that is writing it.
+        folder: see `save`.
 
     Attributes:
         path: what it shall be in the end.
@@ -215,16 +220,18 @@ class Target:
         saved: what was said there; None: begin.
     """
 
-    def __init__(self, path: PathLike, *, overwrite: bool, resume: bool, wait: bool = False):
+    def __init__(self, path: PathLike, *, overwrite: bool, resume: bool, wait: bool = False, folder: bool = False):
         self.path = Path(path)
         self.part, self.journal, self._lock_path = (
             self.path.with_name(f".{self.path.name}.{suffix}") for suffix in ("part", "resume", "lock")
         )
         self.saved: dict[str, Any] | None = None
-        self._overwrite, self._resume, self._wait = overwrite, resume, wait
+        self._overwrite, self._resume, self._wait, self._folder = overwrite, resume, wait, folder
         self._lock: int | None = None
 
     def __enter__(self) -> Target:
+        if not self.path.parent.exists():
+            raise FileNotFoundError(errno.ENOENT, "there is no such folder to write into", str(self.path.parent))
         self._lock = _lock(self._lock_path, self.path, self._wait)
         try:
             self._begin()
@@ -239,8 +246,10 @@ class Target:
         self._unlock()
 
     def _begin(self) -> None:
-        if os.path.lexists(self.path) and not self._overwrite:
-            raise FileExistsError(errno.EEXIST, "it exists; overwrite=True replaces it", str(self.path))
+        if os.path.lexists(self.path):
+            if not self._overwrite:
+                raise FileExistsError(errno.EEXIST, "it exists; overwrite=True replaces it", str(self.path))
+            self._refuse_other_kind()
         if self.journal.exists() and self.part.exists():
             saved = self._read_journal()
             if self._resume:
@@ -254,6 +263,13 @@ class Target:
                     str(self.part),
                 )
         self._discard()
+
+    def _refuse_other_kind(self) -> None:
+        """Who overwrites a file does not mean a folder with all that is in it."""
+        if self.path.is_dir() and not self._folder:
+            raise IsADirectoryError(errno.EISDIR, "it is a folder, which a file does not replace", str(self.path))
+        if self._folder and not self.path.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "it is a file, which a folder does not replace", str(self.path))
 
     def _read_journal(self) -> dict[str, Any]:
         try:
