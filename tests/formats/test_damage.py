@@ -422,6 +422,14 @@ def test_hdf5_of_others_contiguous_and_chunked(tmp_path: Path) -> None:
         len(hr.HDF5Data(tmp_path / "x.h5"))
 
 
+def test_hdf5_names_the_components_of_lists_by_number(tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    rows = [[np.full((2, 2), n), n, f"é{n}", bytes([n, 0])] for n in range(3)]
+    assert hr.HDF5Serializer.save(hr.DataFromList(rows, shuffle=False), path, progress=False) == 3
+    assert same([[a, int(n), t, b] for a, n, t, b in hr.HDF5Serializer.load(path, shuffle=False)], rows)
+    assert same(list(hr.HDF5Data(path, ["2", "3"], shuffle=False)), [row[2:] for row in rows])
+
+
 def test_svmlight(tmp_path: Path) -> None:
     path = tmp_path / "x.svm"
     path.write_text("# a comment\n1 qid:3 1:0.5 4:1e3 # more\n\n-1\n2 3:1 2:1\nx 1:1\n1 1:\n")

@@ -125,6 +125,8 @@ def test_resume_goes_on_where_it_failed(form: Format, at: int, tmp_path: Path) -
         assert f"{at} datapoints are safe in" in "".join(caught.value.__notes__)
         with pytest.raises(FileExistsError, match=f"unfinished file with {at} datapoints is there; resume=True"):
             form.save(failing(form, 9, at), path, progress=False)
+    else:
+        assert os.listdir(tmp_path) == []
     with pytest.raises(LookupError):  # it fails again
         form.save(failing(form, 9, at), path, progress=False, resume=True)
     FailsOnce.broken = False
@@ -327,6 +329,11 @@ def test_after_a_full_disk_a_larger_one_goes_on(small_disk: Path) -> None:
         ("x.tar", {"__key__": "a.b", "x": b""}, "a name without dots, got 'a.b'"),
         ("x.tar", {"txt": {1}}, "component 'txt' is a set"),
         ("x.npy", "text", "another|shape|dtype"),
+        (
+            "x.h5",
+            {"x": np.zeros((2, 3), np.int16), "name": "a\0b", "jpeg": b""},
+            "component 'name' has a null character",
+        ),
         ("x.h5", {"x": 1}, r"the components \['x'\], expected"),
         ("x.parquet", {"x": 1}, "the first one was a tuple"),
         ("x", {"path": "../out", "data": b""}, "below the folder, got '../out'"),

@@ -88,9 +88,11 @@ def check_paths(data_paths: Any) -> list[str]:
         TypeError: they are no list of str.
         ValueError: there is none, or one twice.
     """
-    if isinstance(data_paths, str) or not all(isinstance(path, str) for path in data_paths):
+    if isinstance(data_paths, str):
         raise TypeError(f"data_paths must be a list of str, got {data_paths!r:.60}")
     paths = list(data_paths)
+    if not all(isinstance(path, str) for path in paths):
+        raise TypeError(f"data_paths must be a list of str, got {paths!r:.60}")
     if not paths or len(set(paths)) < len(paths):
         raise ValueError(f"data_paths must name at least one dataset, and none twice, got {paths}")
     return paths
@@ -362,6 +364,8 @@ class _Growing:
                 f"component {self._path!r} is a {type(value).__name__}, in the first datapoint it was a "
                 f"{self._kind.__name__}"
             )
+        if isinstance(value, str) and "\0" in value:
+            raise ValueError(f"component {self._path!r} has a null character in it, which HDF5 takes for the end")
         if isinstance(value, np.ndarray) and (value.shape, value.dtype) != (self._shape, self._dtype):
             raise ValueError(
                 f"component {self._path!r} has shape {value.shape} and dtype {value.dtype}, in the first datapoint it "

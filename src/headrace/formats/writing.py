@@ -222,6 +222,8 @@ class Target:
 
     def __init__(self, path: PathLike, *, overwrite: bool, resume: bool, wait: bool = False, folder: bool = False):
         self.path = Path(path)
+        if not self.path.name:
+            raise ValueError(f"expected the path of a file, got {os.fspath(path)!r}")
         self.part, self.journal, self._lock_path = (
             self.path.with_name(f".{self.path.name}.{suffix}") for suffix in ("part", "resume", "lock")
         )
@@ -286,11 +288,11 @@ class Target:
 
     def keep(self, error: BaseException) -> None:
         """Writing failed: leave what can be gone on with, and say so."""
-        if self.journal.exists():
-            count = self._read_journal()["datapoints"]
+        count = self._read_journal()["datapoints"] if self.journal.exists() else 0
+        if count:
             error.add_note(f"{count} datapoints are safe in {self.part}; saving with resume=True goes on with it")
         else:
-            _remove(self.part)
+            self._discard()
 
     def commit(self) -> None:
         """It is complete."""
