@@ -328,6 +328,10 @@ def test_after_a_full_disk_a_larger_one_goes_on(small_disk: Path) -> None:
         ("x.tar", [b"x"], "a WebDataset sample is a dict"),
         ("x.tar", {"__key__": "a.b", "x": b""}, "a name without dots, got 'a.b'"),
         ("x.tar", {"txt": {1}}, "component 'txt' is a set"),
+        ("x.tar", {"": b"x"}, "the component '' cannot be the end of a file's name"),
+        ("x.tar", {"a/b": b"x"}, "the component 'a/b' cannot be"),
+        ("x.tar", {"__key__": "00000000", "txt": "x"}, "the sample before has the __key__ '00000000', too"),
+        ("x.svm", [1, 2, 3], "is a vector and a number, got list"),
         ("x.npy", "text", "another|shape|dtype"),
         (
             "x.h5",
@@ -346,6 +350,69 @@ def test_a_datapoint_that_does_not_fit_is_named_by_number(form: str, datapoint: 
     with pytest.raises((TypeError, ValueError), match=text) as caught:
         how.save(flow, tmp_path / form, progress=False)
     assert "datapoint 1 of the flow" in "".join(caught.value.__notes__)
+
+
+@pytest.mark.parametrize("save", [hr.ParquetSerializer.save, hr.ArrowSerializer.save])
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (1, 1.5),
+        ([1], [1.5]),
+        (np.array([1]), np.array([1.5])),
+        (np.float32(1), 0.1),
+        ({"x": 1}, {"y": 1}),
+        ([{"x": 1}], [{"x": 1, "y": 2}]),
+        ("a", b"a"),
+        (b"a", "a"),
+        (1, True),
+        (1.5, 2**60 + 1),
+        (np.int8(1), 1000),
+        (np.zeros((2, 2)), np.zeros((2, 2), np.float32)),
+        (np.zeros((2, 2)), np.zeros((2, 3))),
+        (np.zeros((2, 2)), None),
+    ],
+    ids=repr,
+)
+def test_nothing_is_lost_where_types_change_between_row_groups(
+    save: Any, first: Any, then: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="component '0': no type of Arrow fits all rows") as caught:
+        save(hr.DataFromList([[first], [then]], shuffle=False), tmp_path / "x", group_rows=1, progress=False)
+    assert "datapoint 1 of the flow" in "".join(caught.value.__notes__)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("serializer", [hr.ParquetSerializer, hr.ArrowSerializer])
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (1.5, 2),
+        (1, None),
+        ([1.5], [1]),
+        ([1], []),
+        (np.array([1.0]), np.array([0.1], np.float32)),
+        (np.int8(1), 100),
+        (np.eye(2, 3, dtype=bool), np.ones((2, 3), bool)),
+        (np.full((2, 2), 0.5, np.float16), np.zeros((2, 2), np.float16)),
+    ],
+    ids=repr,
+)
+def test_what_fits_into_the_types_of_the_first_row_group_does(
+    serializer: Any, first: Any, then: Any, tmp_path: Path
+) -> None:
+    flow = hr.DataFromList([[first], [then]], shuffle=False)
+    serializer.save(flow, tmp_path / "x", group_rows=1, progress=False)
+    ((a,), (b,)) = serializer.load(tmp_path / "x", shuffle=False)
+    np.testing.assert_array_equal(np.asarray(a), np.asarray(first))
+    np.testing.assert_array_equal(np.asarray(b), np.asarray(then))
+
+
+def test_unsigned_numbers_that_a_tf_example_cannot_hold_are_refused(tmp_path: Path) -> None:
+    for large in (2**63, [1, 2**63], (2**64 - 1,), np.array([1, 2**63], np.uint64)):
+        flow = hr.DataFromList([{"n": np.uint64(2**63 - 1)}, {"n": large}], shuffle=False)
+        with pytest.raises(TypeError, match=r"component 'n' has integers of 2\*\*63 or more") as caught:
+            hr.TFRecordSerializer.save(flow, tmp_path / "x.tfrecord", codec="example", progress=False, overwrite=True)
+        assert "datapoint 1 of the flow" in "".join(caught.value.__notes__)
 
 
 def test_the_progress_bar_can_be_switched_off(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

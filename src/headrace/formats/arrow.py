@@ -254,13 +254,30 @@ def _value(column: Any, within: int) -> Any:
     if not scalar.is_valid:
         return None
     if hasattr(scalar, "to_numpy"):  # a tensor
-        return np.array(scalar.to_numpy())
+        if kind.permutation is not None and kind.permutation != sorted(kind.permutation):
+            return np.array(scalar.to_numpy())
+        return np.array(scalar.value.values.to_numpy(zero_copy_only=False)).reshape(kind.shape)  # also of bool
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         of, values = kind.value_type, scalar.values
         numbers = types.is_integer(of) or types.is_floating(of) or types.is_boolean(of)
         if numbers and values.null_count == 0:
             return np.array(values.to_numpy(zero_copy_only=False))
     return scalar.as_py()
+
+
+def _fits(types: Any, found: Any, kind: Any) -> bool:
+    """Whether values of a type can be stored as another one; Arrow itself refuses numbers that are too large."""
+    if found == kind or types.is_null(found):
+        return True
+    if types.is_integer(found):
+        return bool(types.is_integer(kind) or types.is_floating(kind))
+    if types.is_floating(found):
+        return bool(types.is_floating(kind) and found.bit_width <= kind.bit_width)
+    if types.is_list(found):
+        return bool(types.is_list(kind) and _fits(types, found.value_type, kind.value_type))
+    if types.is_struct(found) and types.is_struct(kind):
+        return all(kind.get_field_index(f.name) >= 0 and _fits(types, f.type, kind.field(f.name).type) for f in found)
+    return False
 
 
 class ParquetSerializer:
@@ -407,14 +424,21 @@ class _Sink:
         try:
             if isinstance(first, np.ndarray) and first.ndim > 1:
                 stacked = np.stack(values)
+                if stacked.dtype.kind not in "biuf":
+                    raise ValueError(f"arrays of {stacked.dtype} in {first.ndim} dimensions cannot be stored")
                 if kind is not None and stacked.dtype != kind.value_type.to_pandas_dtype():
                     raise ValueError(f"dtype {stacked.dtype} instead of {kind}")
                 array = pyarrow.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(stacked))
                 if kind is not None and array.type != kind:
                     raise ValueError(f"shape {first.shape} instead of {kind}")
                 return array
+            array = pyarrow.array(values)
+            if kind is None or array.type == kind:
+                return array
+            if not _fits(pyarrow.types, array.type, kind):  # Arrow would convert 1.5 to 1, and leave out keys
+                raise ValueError(f"{array.type} instead of {kind}")
             return pyarrow.array(values, kind)
-        except (pyarrow.ArrowException, TypeError, ValueError) as error:
+        except (pyarrow.ArrowException, NotImplementedError, OverflowError, TypeError, ValueError) as error:
             raise ValueError(f"component {name!r}: no type of Arrow fits all rows: {error}") from error
 
     def _open_writer(self, types: dict[str, Any]) -> None:

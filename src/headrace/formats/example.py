@@ -38,11 +38,20 @@ def _feature(name: str, value: Any) -> bytes:
     array = np.asarray(value)
     if array.ndim > 1:
         raise TypeError(f"component {name!r} has shape {array.shape}: a tf.train.Example holds flat lists only")
+    if _is_too_large(value, array):
+        raise TypeError(f"component {name!r} has integers of 2**63 or more, which a tf.train.Example cannot hold")
     if array.dtype.kind in "biu":
         return field(_INT_LIST, field(1, b"".join(map(varint, array.ravel().tolist()))))
     if array.dtype.kind == "f":
         return field(_FLOAT_LIST, field(1, array.ravel().astype("<f4").tobytes()))
     raise TypeError(f"component {name!r} is a {type(value).__name__}, which a tf.train.Example cannot hold")
+
+
+def _is_too_large(value: Any, array: np.ndarray[Any, Any]) -> bool:
+    """Whether there are integers beyond those with a sign; among others numpy makes floats of them."""
+    if array.dtype.kind == "f" and isinstance(value, (list, tuple)) and value:
+        return all(isinstance(v, (int, np.integer)) for v in value)
+    return bool(array.dtype == np.uint64 and array.size and array.max() >= 2**63)
 
 
 def decode(data: bytes) -> dict[str, Any]:

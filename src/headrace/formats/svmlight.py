@@ -157,6 +157,10 @@ class _Sink(AppendedFile):
         super().__init__(path, position)
 
     def write(self, datapoint: Any) -> None:
+        if not isinstance(datapoint, (list, tuple)) or len(datapoint) != 2:
+            raise TypeError(
+                f"an SVMlight line is a vector and a number, got {type(datapoint).__name__}: {datapoint!r:.60}"
+            )
         x, y = datapoint
         x = np.asarray(x, np.float64)
         if x.ndim != 1:

@@ -223,7 +223,7 @@ class WebDatasetSerializer:
             How many samples the file holds.
 
         Raises:
-            TypeError, ValueError: a datapoint is no such dict.
+            TypeError, ValueError: a datapoint is no such dict, or has the ``__key__`` of the one before.
             Exception: see `LMDBSerializer.save`.
         """
         return save(df, path, _Sink, progress=progress, overwrite=overwrite, resume=resume)
@@ -235,9 +235,11 @@ class WebDatasetSerializer:
 
 
 class _Sink(AppendedFile):
-    def __init__(self, path: Path, position: list[int] | None):
-        super().__init__(path, position[0] if position is not None else None)
-        self._count = position[1] if position is not None else 0
+    def __init__(self, path: Path, position: list[Any] | None):
+        offset, count, last = position if position is not None else (None, 0, None)
+        super().__init__(path, offset)
+        self._count: int = count
+        self._last: str | None = last
 
     def write(self, datapoint: Any) -> None:
         import tarfile
@@ -247,9 +249,13 @@ class _Sink(AppendedFile):
         key = datapoint.get("__key__", f"{self._count:08d}")
         if not isinstance(key, str) or not key or "." in os.path.basename(key):
             raise ValueError(f"__key__ must be a name without dots, got {key!r:.60}")
+        if key == self._last:
+            raise ValueError(f"the sample before has the __key__ {key!r}, too: readers would take both for one")
         members = []
         for extension, value in datapoint.items():
             if extension != "__key__":
+                if not extension or "/" in extension:
+                    raise ValueError(f"the component {extension!r} cannot be the end of a file's name")
                 data = _as_bytes(extension, value)
                 info = tarfile.TarInfo(f"{key}.{extension}")
                 info.size = len(data)
@@ -258,9 +264,10 @@ class _Sink(AppendedFile):
             raise ValueError(f"sample {key!r} has no component")
         self.file.write(b"".join(members))
         self._count += 1
+        self._last = key
 
     def flush(self) -> Any:
-        return [super().flush(), self._count]
+        return [super().flush(), self._count, self._last]
 
     def close(self) -> None:
         self.file.write(bytes(2 * _BLOCK))
