@@ -45,7 +45,18 @@ def test_resumes() -> None:
     check_resume(lambda: hr.MapData(DevicePrefetch(rows()), lambda dp: [np.asarray(dp["x"]), dp["name"]]))
 
 
+def test_what_others_wrote_in_another_byte_order_and_records() -> None:
+    record = np.zeros(2, [("a", "i4")])
+    ((numbers, same),) = DevicePrefetch(hr.DataFromList([[np.array([1.5, 2], ">f4"), record]]))
+    assert numbers.tolist() == [1.5, 2]
+    assert same is record
+
+
 def test_bad_input() -> None:
+    mesh = jax.make_mesh((1,), ("data",))
+    sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
+    with pytest.raises(ValueError, match=r"an array of shape \(\) cannot be laid out as NamedSharding"):
+        list(DevicePrefetch(hr.DataFromList([np.float32(3)]), sharding))
     with pytest.raises(TypeError, match=r"must be a jax\.Device or a jax\.sharding\.Sharding, got str"):
         DevicePrefetch(rows(), "cpu")
 

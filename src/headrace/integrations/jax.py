@@ -25,7 +25,7 @@ class DevicePrefetch(ReadAhead):
             devices.
 
     JAX has 32-bit types by default: it makes int32 and float32 of 64-bit arrays unless ``jax_enable_x64`` is set.
-    What JAX has no type for (strings, objects, times) and what is no array stays as it is.
+    What JAX has no type for (strings, objects, records, times) and what is no array stays as it is.
 
     Order and integrity: input order, each datapoint once. The state holds the datapoints that were read ahead (as
     arrays: with large batches, a large state).
@@ -66,8 +66,14 @@ class _Mover:
         return started
 
     def _put(self, leaf: Any) -> Any:
-        if not isinstance(leaf, (np.ndarray, np.generic)) or leaf.dtype.kind in "OSUmM":
+        if not isinstance(leaf, (np.ndarray, np.generic)) or leaf.dtype.kind in "OSUVmM":
             return leaf
-        if isinstance(self._sharding, self._jax.sharding.Sharding):
+        if not leaf.dtype.isnative:
+            leaf = leaf.astype(leaf.dtype.newbyteorder("="))
+        if not isinstance(self._sharding, self._jax.sharding.Sharding):
+            return self._jax.device_put(leaf, self._sharding)
+        try:
             return self._jax.make_array_from_process_local_data(self._sharding, np.asarray(leaf))
-        return self._jax.device_put(leaf, self._sharding)
+        except (AssertionError, ValueError) as error:  # the former for arrays of too few dimensions
+            shape = leaf.shape
+            raise ValueError(f"an array of shape {shape} cannot be laid out as {self._sharding}: {error}") from error
