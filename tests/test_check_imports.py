@@ -11,7 +11,7 @@ import pytest
 
 import headrace as hr
 from headrace import cli
-from headrace.commands.tensorpack_names import NAMES
+from headrace.commands.tensorpack_names import MODULES, NAMES
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -107,12 +107,37 @@ dataset.Mnist("train")
         "LMDBSerializer.save": "changed",
         "TestDataSpeed": "changed",
         "TestDataSpeed.start_test": "gone",
-        "imgaug.Rotation": "same",
+        "imgaug.Rotation": "changed",
         "utils.fix_rng_seed": "gone",
         "imgaug.Flip": "same",
         "imgaug.NoSuchAugmentor": "gone",
         "dataset.Mnist": "changed",
     }
+
+
+def test_modules_of_packages_are_there(capsys, tmp_path):
+    script = """
+from tensorpack.dataflow.dataset import mnist
+from tensorpack.dataflow.imgaug import geometry, transform
+from tensorpack.dataflow import imgaug
+class Mine(transform.TransformAugmentorBase):
+    def get_transform(self, img):
+        return transform.WarpAffineTransform(geometry.Shift(0.1), (1, 1))
+mnist.Mnist("train")
+imgaug.imgproc.GaussianBlur(max_size=3)
+imgaug.transform.NoSuchTransform()
+"""
+    assert findings(capsys, tmp_path, script) == {
+        "imgaug.transform.TransformAugmentorBase": "same",
+        "imgaug.transform.WarpAffineTransform": "same",
+        "imgaug.Shift": "same",
+        "dataset.Mnist": "changed",
+        "imgaug.GaussianBlur": "same",
+        "imgaug.GaussianBlur(max_size=)": "changed",
+        "imgaug.transform.NoSuchTransform": "gone",
+    }
+    for module in MODULES:
+        importlib.import_module(f"headrace.{module}")
 
 
 def test_a_name_counts_once_in_the_sum(capsys, tmp_path):
@@ -172,8 +197,9 @@ def test_a_script_is_not_run(capsys, tmp_path):
 def is_there(name: str) -> bool:
     *owners, last = name.split(".")
     owner = hr
-    for part in owners:
-        owner = importlib.import_module(f"headrace.{part}") if part.islower() else getattr(owner, part)
+    for number, part in enumerate(owners, 1):
+        module = ".".join(["headrace", *owners[:number]])
+        owner = importlib.import_module(module) if part.islower() else getattr(owner, part)
     return hasattr(owner, last)
 
 

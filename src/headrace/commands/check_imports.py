@@ -13,7 +13,7 @@ from typing import Any
 
 from .arguments import check_writable, write_json
 from .targets import Refusal, Run
-from .tensorpack_names import NAMES, SUBMODULES, UTILS, Name
+from .tensorpack_names import MODULES, NAMES, SUBMODULES, UTILS, Name
 
 __all__ = ["Use", "check_imports", "uses_in"]
 
@@ -196,7 +196,7 @@ def _look_up(full: str) -> tuple[str, Name] | None:
     if module in ("tensorpack.utils", "tensorpack.utils.utils", "dataflow.utils", "dataflow.utils.utils"):
         return (f"utils.{last}", UTILS[last]) if last in UTILS else None
     name = _inside(full)
-    if not name or name in ("imgaug", "dataset"):
+    if not name or name in ("imgaug", "dataset") or name in MODULES:
         return None
     parts = name.split(".")
     if parts[0] == "imgaug" and len(parts) > 2 and f"imgaug.{parts[2]}" in NAMES:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
-__all__ = ["NAMES", "SUBMODULES", "UTILS", "Name"]
+__all__ = ["MODULES", "NAMES", "SUBMODULES", "UTILS", "Name"]
 
 
 class Name(NamedTuple):
@@ -73,7 +73,7 @@ _MAP_AND_BATCH = _changed(
 )
 _SAVE = "datapoints are written as plain data, not as pickles; returns how many; never overwrites unless overwrite=True"
 _LOAD = "files that tensorpack wrote hold pickles, which run code: allow_pickle=True reads them"
-_DATA_SETS = "reads a local copy: nothing is downloaded. The folder is dir=, else below HEADRACE_DATASET"
+_DATA_SETS = "reads a local copy: nothing is downloaded unasked. The folder is dir=, else below HEADRACE_DATASET"
 
 NAMES: dict[str, Name] = {
     **_same("DataFlow ProxyDataFlow RNGDataFlow DataFlowTerminated"),
@@ -124,15 +124,34 @@ NAMES: dict[str, Name] = {
     "ImageFromFile": _changed("shuffle=True no longer reorders the list that it was given"),
     **_all(
         "Augmentor ImageAugmentor AugmentorList PhotometricAugmentor Transform ResizeTransform CropTransform "
-        "FlipTransform TransformList TransformFactory ColorSpace Grayscale ToUint8 ToFloat32 RandomCrop CenterCrop "
-        "RandomCropRandomShape GoogleNetRandomCropAndResize RandomCutout Shift Rotation RotationAndCropValid Affine "
-        "Hue Brightness BrightnessScale Contrast MeanVarianceNormalize GaussianBlur Gamma Clip Saturation Lighting "
-        "MinMaxNormalize RandomChooseAug MapImage Identity RandomApplyAug RandomOrderAug Flip Resize RandomResize "
-        "ResizeShortestEdge Transpose JpegNoise GaussianNoise SaltPepperNoise CenterPaste RandomPaste BackgroundFiller "
-        "ConstantBackgroundFiller IAAugmentor Albumentations",
+        "FlipTransform TransformList TransformFactory ColorSpace Grayscale ToFloat32 RandomCrop CenterCrop "
+        "GoogleNetRandomCropAndResize RandomCutout Shift MeanVarianceNormalize Clip MinMaxNormalize RandomChooseAug "
+        "MapImage Identity RandomApplyAug RandomOrderAug Flip Resize RandomResize ResizeShortestEdge Transpose "
+        "SaltPepperNoise BackgroundFiller ConstantBackgroundFiller IAAugmentor Albumentations",
         _SAME,
         "imgaug.",
     ),
+    **_all(
+        "BaseTransform LazyTransform NoOpTransform PhotometricTransform TransformAugmentorBase TransposeTransform "
+        "WarpAffineTransform",
+        _SAME,
+        "imgaug.transform.",
+    ),
+    "imgaug.deform.GaussianDeform": _SAME,
+    "imgaug.GaussianBlur": Name("same", arguments=MappingProxyType(_renamed(max_size="size_range"))),
+    **_all(
+        "ToUint8 Brightness BrightnessScale Contrast Gamma GaussianNoise Hue Lighting Saturation",
+        _changed("uint8 is rounded, not cut off"),
+        "imgaug.",
+    ),
+    **_all(
+        "Rotation RotationAndCropValid Affine",
+        _changed("points follow the pixels exactly; tensorpack's are half a pixel off"),
+        "imgaug.",
+    ),
+    **_all("CenterPaste RandomPaste", _changed("points are moved as well, not refused"), "imgaug."),
+    "imgaug.RandomCropRandomShape": _changed("max_aspect_ratio has an effect; the last row and column are drawn, too"),
+    "imgaug.JpegNoise": _changed("a grey image stays one"),
     **_all(
         "Mnist FashionMnist Cifar10 Cifar100 CifarBase SVHNDigit BSDS500 Caltech101Silhouettes ILSVRC12 ILSVRC12Files "
         "ILSVRCMeta TinyImageNet Places365Standard",
@@ -151,6 +170,16 @@ UTILS: dict[str, Name] = {
     "fix_rng_seed": _gone("headrace.seed(n)"),
 }
 """By what follows ``tensorpack.utils.`` or ``tensorpack.utils.utils.``."""
+
+MODULES = frozenset(
+    f"{package}.{module}"
+    for package, modules in {
+        "imgaug": "base convert crop deform external geometry imgproc meta misc noise paste transform",
+        "dataset": "bsds500 caltech101 cifar ilsvrc mnist places svhn",
+    }.items()
+    for module in modules.split()
+)
+"""Modules of packages in tensorpack.dataflow, which headrace has as well."""
 
 SUBMODULES = frozenset(("base", "common", "format", "image", "parallel", "parallel_map", "raw", "remote", "serialize"))
 """Modules of tensorpack.dataflow whose public names it exports as well."""
