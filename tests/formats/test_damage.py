@@ -284,6 +284,10 @@ def test_tensorpacks_npz_is_read_when_pickle_is_allowed(tmp_path: Path) -> None:
         len(hr.NumpySerializer.load(tmp_path / "x.npz"))
     assert list(hr.NumpySerializer.load(tmp_path / "x.npz", False, allow_pickle=True)) == [[1, "a"], [2, "b"]]
 
+    rows = [[np.full((2, 2), n, np.uint8), n] for n in range(3)]  # numpy makes one array of these
+    np.savez_compressed(tmp_path / "y.npz", buffer=np.asarray(rows, dtype=object))
+    assert same(list(hr.NumpySerializer.load(tmp_path / "y.npz", False, allow_pickle=True)), rows)
+
 
 def test_an_unknown_version_is_told(tmp_path: Path) -> None:
     path = by_name("x.lmdb").write(tmp_path, 2)

@@ -154,7 +154,7 @@ class _Packed:
 
 
 class _Objects:
-    """What tensorpack wrote: an array of objects, each a datapoint, or of rows that numpy made of them."""
+    """What tensorpack wrote: an array of objects, each a datapoint, or rows, which numpy made of lists."""
 
     bounds = None
 
@@ -168,7 +168,8 @@ class _Objects:
         return len(self._buffer)
 
     def __getitem__(self, number: int) -> Any:
-        return self._buffer[number]
+        datapoint = self._buffer[number]
+        return list(datapoint) if self._buffer.ndim > 1 else datapoint
 
     def close(self) -> None:
         self._buffer = self._buffer[:0]
