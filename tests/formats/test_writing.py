@@ -84,6 +84,30 @@ def test_overwriting_never_removes_what_is_of_another_kind(form: Format, tmp_pat
     assert os.listdir(tmp_path) == [path.name]
 
 
+def test_a_folder_that_is_replaced_is_there_until_the_new_one_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form = next(f for f in FORMATS if f.name == "x")
+    path = form.write(tmp_path, 3)
+    (tmp_path / ".x.old").mkdir()  # of a process that was killed at the end
+    rename = os.rename
+
+    def killed(source: Any, target: Any) -> None:
+        if Path(target) == path:
+            raise KeyboardInterrupt
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", killed)
+    with pytest.raises(KeyboardInterrupt):
+        form.save(form.flow(5), path, progress=False, overwrite=True)
+    monkeypatch.undo()
+    assert same(list(form.load(tmp_path / ".x.old", shuffle=False)), form.expected(3))
+    assert same(list(form.load(tmp_path / ".x.part", shuffle=False)), form.expected(5))
+    assert form.save(form.flow(4), path, progress=False) == 4
+    assert form.save(form.flow(2), path, progress=False, overwrite=True) == 2
+    assert os.listdir(tmp_path) == ["x"]
+
+
 @every_format
 def test_a_folder_that_does_not_exist_is_named(form: Format, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no such folder to write into: .*/nowhere'"):

@@ -6,6 +6,8 @@ Beside the target ``photos.lmdb`` there are, while it is written:
 * ``.photos.lmdb.part``, the file as far as it is written; when it is complete, it is synced and renamed;
 * ``.photos.lmdb.resume``, for formats that can go on: how much of the part is safe, and where the flow stood then.
 
+A folder that is replaced by a new one is called ``.photos.old`` until the new one has its name.
+
 What goes to a URL is written to a file in the folder for temporary files first, and sent when it is complete.
 
 A format brings a `Sink`; everything else is here.
@@ -300,10 +302,20 @@ class Target:
         if os.path.lexists(self.path) and not self._overwrite:  # not one of us: we would have the lock
             raise FileExistsError(errno.EEXIST, f"it has come into being; the new one is {self.part}", str(self.path))
         if self.path.is_dir():
-            _remove(self.path)  # a folder cannot be replaced in one step
-        os.replace(self.part, self.path)
-        _sync(self.path.parent)
+            self._replace_folder()
+        else:
+            os.replace(self.part, self.path)
+            _sync(self.path.parent)
         self.journal.unlink(missing_ok=True)
+
+    def _replace_folder(self) -> None:
+        """In two steps, since there is no one for it; neither removes anything."""
+        old = self.path.with_name(f".{self.path.name}.old")
+        _remove(old)
+        os.rename(self.path, old)
+        os.rename(self.part, self.path)
+        _sync(self.path.parent)
+        _remove(old)
 
     def _unlock(self) -> None:
         if self._lock is not None:
