@@ -86,6 +86,12 @@ def test_a_sample_is_one_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(reads) == 5
 
 
+def test_formats_that_are_not_read_by_url_say_so() -> None:
+    for load in (hr.ParquetData, hr.ArrowData, hr.NpyData):
+        with pytest.raises(ValueError, match=r"memory://x/\*\.parquet: .* is read from files; by URL: WebDataset"):
+            load("memory://x/*.parquet")
+
+
 def test_missing_files_are_said_at_construction(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no file matches the pattern.*memory://shards/x-\*\.tar"):
         hr.WebDatasetData(f"{MEMORY}/x-*.tar")

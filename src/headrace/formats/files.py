@@ -42,7 +42,7 @@ def find(paths: PathLike | Iterable[PathLike], *, urls: bool = False) -> list[st
 
     Raises:
         TypeError: it names no files.
-        ValueError: there are none, or numbers count backwards.
+        ValueError: there are none, numbers count backwards, or there is a URL and the format is not read by URL.
         FileNotFoundError: nothing matches the pattern, or one does not exist.
     """
     several = isinstance(paths, Iterable) and not isinstance(paths, (str, bytes, os.PathLike))
@@ -53,7 +53,9 @@ def find(paths: PathLike | Iterable[PathLike], *, urls: bool = False) -> list[st
         path = os.fspath(entry)
         if not os.path.lexists(path) and (numbered := _numbered(path)):
             found.extend(find(numbered, urls=urls))
-        elif urls and is_url(path):
+        elif is_url(path):
+            if not urls:
+                raise ValueError(f"{path}: this format is read from files; by URL: WebDataset, TFRecord, JSON lines")
             found.extend(find_urls(path))
         elif glob.has_magic(path) and not os.path.lexists(path):
             matches = sorted(glob.glob(path))

@@ -105,7 +105,8 @@ class Shard(ProxyDataFlow):
         if done < own:
             raise DataFlowError(
                 f"Shard: rank {self.rank} got {done} datapoints of {type(self.ds).__name__}, its length promised {own} "
-                "(are some discarded below?); put Shard below what discards"
+                "(are some discarded below?); put Shard below what discards, or let on_error= be a function that gives "
+                "another datapoint in the place of a bad one"
             )
         if own < limit and "last" not in state:
             raise EmptySourceError(
