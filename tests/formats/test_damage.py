@@ -177,6 +177,17 @@ def test_an_empty_table_with_the_schema_of_the_others_is_no_error(name: str, tmp
     assert [dp["n"] for dp in by_name(name).load(f"{tmp_path}/*{name}", shuffle=False)] == [1, 2, 3]
 
 
+def test_the_order_of_columns_and_whether_they_may_be_null_is_no_schema(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    for shard, (names, nullable) in enumerate((("na", True), ("an", True), ("na", False))):
+        fields = [pyarrow.field(name, pyarrow.int64(), nullable) for name in names]
+        values = {"n": [shard], "a": [10 + shard]}
+        parquet.write_table(pyarrow.table(values, pyarrow.schema(fields)), tmp_path / f"{shard}x.parquet")
+    flow = hr.ParquetData(f"{tmp_path}/*x.parquet")
+    assert [list(dp.items()) for dp in flow] == [[("n", n), ("a", 10 + n)] for n in range(3)]
+
+
 @pytest.mark.parametrize("name", ["x.parquet", "x.arrow"])
 def test_a_schema_that_changes_between_shards_is_told(name: str, tmp_path: Path) -> None:
     form = by_name(name)

@@ -189,11 +189,11 @@ class _Groups(Chunks):
             self._first = path, schema
             return
         first_path, first = self._first
-        if not schema.equals(first):
-            ours, theirs = _types(schema), _types(first)
+        ours, theirs = _types(schema), _types(first)
+        if ours != theirs:
             names = [name for name in {**theirs, **ours} if ours.get(name) != theirs.get(name)]
             told = "; ".join(f"{n!r} is {ours.get(n, 'missing')}, there {theirs.get(n, 'missing')}" for n in names[:5])
-            raise FormatError(f"{path}: the schema is not that of {first_path}: {told or 'the order of the columns'}")
+            raise FormatError(f"{path}: the schema is not that of {first_path}: {told}")
 
     def _load(self, chunk: int) -> list[Any]:
         number, group = self._groups[chunk]
@@ -225,8 +225,8 @@ class _Groups(Chunks):
             file.close()
 
 
-def _types(schema: Any) -> dict[str, str]:
-    return {field.name: str(field.type) for field in schema}
+def _types(schema: Any) -> dict[str, Any]:
+    return {field.name: field.type for field in schema}
 
 
 def _kind(path: str, schema: Any) -> Any:
