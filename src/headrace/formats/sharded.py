@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 from typing import Any
@@ -15,7 +16,7 @@ from ..seeding import global_seed
 from ..sources.list import DataFromList
 from ..stages.shard import check_same_order
 from .registry import Format, format_of
-from .urls import exists, is_url, refuse_existing
+from .urls import exists, is_url
 from .writing import PathLike, Target
 
 __all__ = ["save_shards", "shard_paths"]
@@ -95,14 +96,15 @@ def save_shards(
 
 def _prepare(path: PathLike, form: Format, *, overwrite: bool, resume: bool) -> bool:
     """Whether there is something to write."""
-    if resume and not overwrite and _exists(path):
-        return False
-    if is_url(path):
-        if not overwrite:
-            refuse_existing(path)
-        return True
-    with Target(path, overwrite=overwrite, resume=resume, folder=form.is_folder):
-        return True  # it refuses, or throws away, what is there
+    if not overwrite and _exists(path):
+        if resume:
+            return False
+        advice = "it exists; overwrite=True replaces it, resume=True keeps it and writes the others"
+        raise FileExistsError(errno.EEXIST, advice, os.fspath(path))
+    if not is_url(path):
+        with Target(path, overwrite=overwrite, resume=resume, folder=form.is_folder):
+            pass  # it refuses, or throws away, what is there
+    return True
 
 
 def _write(
