@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import headrace as hr
+from headrace.testing import check_resume
 
 
 class Old(hr.DataFlow):
@@ -267,6 +268,13 @@ def test_repr_is_the_pipeline_as_a_tree():
     )
 
 
+def test_repr_of_a_flow_that_is_read_twice():
+    flow = hr.DataFromList([1], shuffle=False)
+    assert repr(hr.JoinData([flow, flow])) == (
+        "JoinData()\n├─ DataFromList(1 datapoints, shuffle=False)\n└─ DataFromList(1 datapoints, shuffle=False)"
+    )
+
+
 def test_walk_gives_inputs_first_and_each_once():
     ds = hr.DataFromList([1])
     flow = hr.JoinData([ds, hr.MapData(ds, str)])
@@ -279,6 +287,62 @@ def test_what_is_not_iterable_is_refused():
 
 
 # -- iterators
+
+
+def test_a_flow_may_be_its_own_iterator():
+    class Countdown(hr.DataFlow):
+        def __iter__(self):
+            self.left = 3
+            return self
+
+        def __next__(self):
+            if not self.left:
+                raise StopIteration
+            self.left -= 1
+            return self.left
+
+    flow = Countdown()
+    assert list(flow) == list(hr.MapData(flow, lambda n: n)) == [2, 1, 0]
+    check_resume(Countdown)
+
+
+def test_run_must_be_a_generator():
+    class Mapped(hr.ProxyDataFlow):
+        def run(self, source, state):
+            return map(str, source)
+
+    with pytest.raises(TypeError, match=r"Mapped\.run must be a generator \(have a yield\), but returned <map>"):
+        list(Mapped([1]))
+
+
+def test_two_iterators_of_a_random_flow_have_streams_of_their_own():
+    class Noise(hr.RNGDataFlow):
+        def __iter__(self):
+            for _ in range(3):
+                yield int(self.rng.randint(1000))
+
+    hr.seed(1)
+    side_by_side = list(zip(*(lambda flow: hr.JoinData([flow, flow]))(Noise()), strict=True))
+    hr.seed(1)
+    flow = hr.ConcatData([noise := Noise(), noise])
+    assert [*side_by_side[0], *side_by_side[1]] == list(flow)
+    hr.seed(None)
+    check_resume(lambda: (lambda flow: hr.JoinData([flow, flow]))(Noise()))
+
+
+@pytest.mark.parametrize("base", [hr.DataFromList, hr.FakeData, hr.RandomMixData, hr.RandomChooseData])
+def test_subclasses_of_random_flows_have_an_rng(base):
+    class Mine(base):
+        def __iter__(self):
+            yield int(self.rng.randint(1000))
+
+    make = lambda: Mine([[1]])  # noqa: E731
+    assert make().rng is None
+    hr.seed(2)
+    first = list(make())
+    hr.seed(2)
+    assert list(make()) == first
+    hr.seed(None)
 
 
 def test_two_iterators_of_one_flow():

@@ -3,6 +3,7 @@
 import collections
 import copy
 import enum
+import itertools
 import json
 import os
 import pickle
@@ -339,3 +340,62 @@ def test_state_dict_works_before_iteration_and_after_fork():
         again.load_state_dict(state)
         os._exit(0 if len(list(again)) == 3 else 1)
     assert os.waitpid(pid, 0)[1] == 0
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pipeline,
+        lambda: hr.MultiThreadMapData(hr.DataFromList(list(range(9))), 2, lambda n: n),
+        lambda: hr.MultiThreadRunner(lambda: hr.DataFromList(list(range(9))), 4, 2, shard=True),
+    ],
+    ids=["stages", "mapper", "runner"],
+)
+def test_an_iterator_that_is_dropped_before_it_is_read_loses_no_loaded_state(make):
+    hr.seed(3)
+    with make() as flow:
+        taken = [repr(dp) for dp in itertools.islice(flow, 2)]
+        state = flow.state_dict()
+        flow.load_state_dict(state)
+        iter(flow).close()
+        del_me = iter(flow)
+        del del_me
+        assert flow.state_dict() == state
+        rest = [repr(dp) for dp in flow]
+        following = [repr(dp) for dp in flow]
+    with make() as flow:
+        assert sorted(taken + rest) == sorted(repr(dp) for dp in flow)
+        assert sorted(following) == sorted(repr(dp) for dp in flow)
+    hr.seed(None)
+
+
+def test_a_state_before_the_first_datapoint_of_an_iterator():
+    hr.seed(3)
+    flow = pipeline()
+    first = [repr(dp) for dp in flow]
+    hr.seed(3)
+    flow = pipeline()
+    running = iter(flow)
+    states = [flow.state_dict()]
+    running.close()
+    states.append(flow.state_dict())
+    hr.seed(None)
+    for state in states:
+        again = pipeline()
+        again.load_state_dict(state)
+        assert [repr(dp) for dp in again] == first
+
+
+@pytest.mark.parametrize("other", [lambda flow: next(iter(flow)), list], ids=["a look", "a whole pass"])
+def test_another_iterator_in_between_does_not_move_the_state(other):
+    flow, again = (hr.BatchData(hr.DataFromList(list(range(8)), shuffle=False), 2) for _ in range(2))
+    running = iter(flow)
+    next(running)
+    other(flow)
+    next(running)
+    state = flow.state_dict()
+    with pytest.raises(hr.StateError, match="is being iterated"):
+        flow.load_state_dict(state)
+    again.load_state_dict(state)
+    assert [batch.tolist() for batch in again] == [batch.tolist() for batch in running] == [[4, 5], [6, 7]]
+    assert len(list(flow)) == 4

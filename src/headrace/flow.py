@@ -26,14 +26,14 @@ import inspect
 import os
 import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 import numpy as np
 
 from .errors import NoLengthError, NotReentrantError, StateError
-from .passes import assign_places, is_live, open_pass, restore_flows, sources_of, start_pass, take_share
+from .passes import assign_places, is_live, last_open, open_pass, restore_flows, sources_of, start_pass, take_share
 from .seeding import Place, seeds_set
-from .state import Input, Node, Running, State, difference, seal, snapshot, unseal
+from .state import Input, Node, Rows, Running, State, difference, seal, snapshot, unseal
 from .tree import pipeline_fingerprint, short, tree_lines
 
 if TYPE_CHECKING:
@@ -56,10 +56,11 @@ class Runtime:
         passes: how many passes have begun; the number of the next one.
         kept: plain data that a flow with ``keeps = True`` carries from pass to pass.
         inputs: the open inputs of such a flow, or None.
-        live: the pass that was begun last, dead when it has ended.
+        live: the passes that were begun and may still be running, in that order.
         owner: the root pass under which this flow has its place.
         restored: a loaded state that the next pass begins from.
         left: a pass that was left early: what is saved until the next one begins.
+        stream_of_rng: place and pass of the random stream of an `RNGDataFlow`.
         loaded: how many seeds had been set when ``entropy`` was given from outside.
         rooted: seed and path of runner copies, of a flow that was planted in a worker.
         pool: the workers of a parallel flow.
@@ -72,12 +73,13 @@ class Runtime:
         self.passes = 0
         self.kept: dict[str, Any] = {}
         self.inputs: list[Input] | None = None
-        self.live: weakref.ref[State] | None = None
+        self.live: list[weakref.ref[State]] = []
         self.owner: weakref.ref[State] | None = None
         self.place: Place | None = None
         self.entropy: int | None = None
         self.restored: Node | None = None
         self.left: State | None = None
+        self.stream_of_rng: tuple[Place, int] | None = None
         self.loaded = 0
         self.rooted: tuple[int, tuple[int, ...], tuple[int, int]] | None = None
         self.pool: Pool | None = None
@@ -171,7 +173,7 @@ class DataFlow:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         own = cls.__dict__
-        if "size" in own and "__len__" not in own:
+        if callable(own.get("size")) and "__len__" not in own:
             cls.__len__ = own["size"]  # type: ignore[method-assign]
         reads = own.get("__iter__") or own.get("get_data")
         if reads is None and not hasattr(cls.__iter__, "_begins"):
@@ -263,8 +265,9 @@ class DataFlow:
         """Where the pipeline stands: plain data from which `load_state_dict` goes on.
 
         Taken between two datapoints, or after the consumer has left a pass early, it covers exactly those that the
-        consumer has received. It is made of JSON types
-        wherever the datapoints held in buffers are (arrays, tuples and bytes are encoded).
+        consumer has received. After a pass that has ended, or raised, it stands at the beginning of the next one. Of
+        several iterators that are alive, it is about the one that was begun last. It is made of JSON types wherever the
+        datapoints held in buffers are (arrays, tuples and bytes are encoded).
 
         Returns:
             A dict with ``version``, ``fingerprint``, ``seed``, ``flow`` (nested as the flows are) and ``checksum``.
@@ -282,7 +285,7 @@ class DataFlow:
             [12, 13]
         """
         runtime = self._runtime
-        live = open_pass(runtime.live)
+        live = last_open(runtime)
         if runtime.place is None:
             assign_places(self)
         assert runtime.place is not None
@@ -425,12 +428,16 @@ class DataFlow:
         if node is None:
             node, runtime.restored = runtime.restored, None
         state = self._make_state(runtime, node)
-        runtime.live = weakref.ref(state)
+        runtime.live = [*filter(open_pass, runtime.live), weakref.ref(state)]
         running: Running
         if self._reads is not None:
             running = self._replay(state, self._reads)
         else:
             running = self.run(*sources_of(state.inputs), state)
+            if not isinstance(running, (Generator, Rows)):
+                raise TypeError(
+                    f"{type(self).__name__}.run must be a generator (have a yield), but returned {short(running)}"
+                )
         if state.place.share[1] > 1 and not self.elementwise and not self.takes_share:
             running = take_share(running, state)
         if runtime.meter is not None:
@@ -467,7 +474,8 @@ class DataFlow:
             restore_flows(self.inputs, state.inputs_at_begin)
             for flow, node in zip(self.inputs, state.inputs_at_begin, strict=True):
                 flow._runtime.restored = node  # for the user's code to begin from
-        datapoints = iter(reads(self))
+        found = reads(self)
+        datapoints = iter(found) if found is not self else iter(cast(Any, self).__next__, state)
         for done in range(state.setdefault("count", 0)):
             if next(datapoints, state) is state:
                 raise StateError(
@@ -529,24 +537,39 @@ class RNGDataFlow(DataFlow):
         True
     """
 
-    rng: np.random.RandomState
+    @functools.cached_property
+    def rng(self) -> np.random.RandomState:
+        """The random stream of this pass; None before ``reset_state``, as upstream."""
+        stream = self._runtime.stream_of_rng
+        if stream is None:
+            return None  # type: ignore[return-value]
+        place, pass_index = stream
+        return np.random.RandomState(np.random.MT19937(place.sequence(pass_index)))
 
     def reset_state(self) -> None:
         """Make ``self.rng``."""
         super().reset_state()
-        if self._runtime.place is None:
+        runtime = self._runtime
+        if runtime.place is None:
             assign_places(self)
-        self._reseed(self._runtime.passes)
+        assert runtime.place is not None
+        self._reseed(runtime.place, runtime.passes)
 
     def _begin(self, node: Node | None = None) -> tuple[Running, State]:
         running, state = super()._begin(node)
-        self._reseed(state.pass_index)
+        self._reseed(state.place, state.pass_index)
         return running, state
 
-    def _reseed(self, pass_index: int) -> None:
-        place = self._runtime.place
-        assert place is not None
-        self.rng = np.random.RandomState(np.random.MT19937(place.sequence(pass_index)))
+    def _replay(self, state: State, reads: Callable[[Any], Iterable[Any]]) -> Generator[Any, None, None]:
+        self._reseed(state.place, state.pass_index)
+        rng = self.rng
+        for datapoint in super()._replay(state, reads):
+            yield datapoint
+            self.rng = rng  # there may be another iterator
+
+    def _reseed(self, place: Place, pass_index: int) -> None:
+        self._runtime.stream_of_rng = place, pass_index
+        self.__dict__.pop("rng", None)  # made when it is asked for: it takes longer than to begin a pass
 
 
 def as_flow(ds: Any) -> DataFlow:

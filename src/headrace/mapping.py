@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from .seeding import item_generator
 if TYPE_CHECKING:
     from .state import State
 
-__all__ = ["MapFunction"]
+__all__ = ["MapFunction", "refuse_rng"]
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -30,7 +31,7 @@ class MapFunction:
         func: any callable.
 
     Raises:
-        TypeError: ``func`` is not callable.
+        TypeError: ``func`` is not callable, or its ``rng`` is not keyword-only.
     """
 
     def __init__(self, func: Callable[..., Any]):
@@ -48,7 +49,7 @@ class MapFunction:
         """
         func = self.func
         if self.spreads:
-            return lambda dp: func(**dp) if isinstance(dp, dict) else func(*dp)
+            return functools.partial(_spread, func)
         if private:
             return func
         return lambda dp: func(copy.copy(dp)) if isinstance(dp, (list, dict)) else func(dp)
@@ -65,7 +66,7 @@ class MapFunction:
         def call(dp: Any, index: int) -> Any:
             rng = item_generator(key, index)
             if self.spreads:
-                return func(**dp, rng=rng) if isinstance(dp, dict) else func(*dp, rng=rng)
+                return _spread(func, dp, rng=rng)
             if not private and isinstance(dp, (list, dict)):
                 dp = copy.copy(dp)
             return func(dp, rng=rng)
@@ -86,11 +87,47 @@ class MapFunction:
         return lambda dp, index: call(dp, place.index_of(index))
 
 
-def _wishes(func: Callable[..., Any]) -> tuple[bool, bool]:
+def refuse_rng(func: Callable[..., Any], name: str, remedy: str) -> None:
+    """Refuse a function that wants an ``rng`` where there is none.
+
+    Args:
+        func: any callable.
+        name: what it is given as.
+        remedy: what to do instead.
+
+    Raises:
+        TypeError: it has a parameter ``rng`` without a default.
+    """
+    if any(p.name == "rng" and p.default is p.empty for p in _parameters(func)):
+        raise TypeError(f"{name} gets no rng, but {_name(func)} wants one; {remedy}")
+
+
+def _spread(func: Callable[..., Any], dp: Any, **rng: Any) -> Any:
+    if isinstance(dp, dict):
+        return func(**dp, **rng)
+    if isinstance(dp, (str, bytes)) or not hasattr(dp, "__iter__"):
+        raise TypeError(
+            f"{_name(func)} requires several parameters, one for each component of a datapoint, but a datapoint is a "
+            f"bare {type(dp).__name__}: {dp!r:.60}"
+        )
+    return func(*dp, **rng)
+
+
+def _name(func: Callable[..., Any]) -> str:
+    return f"{getattr(func, '__qualname__', type(func).__qualname__)}()"
+
+
+def _parameters(func: Callable[..., Any]) -> list[inspect.Parameter]:
     try:
-        parameters = inspect.signature(func).parameters.values()
+        return list(inspect.signature(func).parameters.values())
     except (TypeError, ValueError):  # some builtins have no signature: they take the datapoint
-        return False, False
+        return []
+
+
+def _wishes(func: Callable[..., Any]) -> tuple[bool, bool]:
+    parameters = _parameters(func)
     required = [p for p in parameters if p.kind in _POSITIONAL and p.default is p.empty]
+    if any(p.name == "rng" for p in required[1:]):
+        raise TypeError(f"{_name(func)} wants an rng, which is given by keyword only: write def f(dp, *, rng)")
     rng = any(p.name == "rng" and p.kind is p.KEYWORD_ONLY for p in parameters)
     return len(required) >= 2, rng

@@ -24,6 +24,7 @@ __all__ = [
     "end_stream",
     "flow_node",
     "is_live",
+    "last_open",
     "open_pass",
     "plant",
     "restore_flows",
@@ -36,28 +37,46 @@ __all__ = [
 def start_pass(flow: DataFlow) -> Running:
     """Begin a pass of a flow that the user iterates: as a root, unless a running root owns it."""
     runtime = flow._runtime
-    owned = open_pass(runtime.owner) is not None
-    if not owned:
+    owner = open_pass(runtime.owner)
+    owned = owner is not None and not any(ref() is owner for ref in runtime.live)  # its own: a second iterator
+    loaded, passes = runtime.restored, runtime.passes
+    if owner is None:
         assign_places(flow)
     running, state = flow._begin()
-    if not owned and not flow.leaves_traces:
-        running = _until_left(running, state, runtime)
+    if not owned and (loaded is not None or not flow.leaves_traces):
+        running = _until_left(running, state, runtime, loaded, passes)
+        next(running)  # to where it is told when it is left, before it is asked for a datapoint
         state.running = weakref.ref(running)
-    if not owned:
-        owner = weakref.ref(state)
+    if owner is None:
         for below in read_here(flow):
-            below._runtime.owner = owner
+            below._runtime.owner = weakref.ref(state)
     return running
 
 
-def _until_left(running: Running, state: State, runtime: Runtime) -> Generator[Any, None, None]:
-    """The pass of a root. If the consumer leaves it early, `state_dict` goes on saying where that was."""
+def _until_left(
+    running: Running, state: State, runtime: Runtime, loaded: Node | None, passes: int
+) -> Generator[Any, None, None]:
+    """The pass of a root. If the consumer leaves it early, `state_dict` goes on saying where that was.
+
+    If it goes on from a ``loaded`` state and is left before it was read, it is still to come, as if it had not begun.
+    """
+    try:
+        yield
+    except GeneratorExit:
+        if loaded is not None:
+            runtime.restored = loaded
+            if runtime.passes == state.pass_index + 1:  # no other pass has begun since
+                runtime.passes = passes
+        else:
+            runtime.left = state
+        raise
     try:
         for datapoint in running:  # noqa: UP028 - "yield from" would close `running` first
             yield datapoint
     except GeneratorExit:
-        freeze(state)  # now, while the generators below are still open
-        runtime.left = state
+        if not any(ref() is not state and open_pass(ref) for ref in runtime.live):
+            freeze(state)  # now, while the generators below are still open
+            runtime.left = state
         raise
 
 
@@ -71,7 +90,7 @@ def take_share(running: Running, state: State) -> Generator[Any, None, None]:
 
 def flow_node(flow: DataFlow) -> Node:
     """The saved form of a flow as it stands, without version and seed: what a runner's copy sends home."""
-    return snapshot(flow, open_pass(flow._runtime.live))
+    return snapshot(flow, last_open(flow._runtime))
 
 
 def plant(flow: DataFlow, seed: int, copy: tuple[int, ...], share: tuple[int, int], resume: Node | None = None) -> None:
@@ -88,7 +107,8 @@ def plant(flow: DataFlow, seed: int, copy: tuple[int, ...], share: tuple[int, in
         runtime = below._runtime
         end_stream(runtime)
         runtime.passes, runtime.kept, runtime.inputs = 0, {}, None
-        runtime.live = runtime.owner = runtime.restored = runtime.left = None
+        runtime.owner = runtime.restored = runtime.left = None
+        runtime.live = []
     flow._runtime.rooted = (seed, copy, share)
     if resume is not None:
         restore_flows([flow], [resume])
@@ -140,7 +160,8 @@ def restore_flows(flows: Sequence[DataFlow], nodes: Sequence[Node]) -> None:
         end_stream(runtime)
         runtime.passes = node["passes"]
         runtime.kept = {k: decode(v) for k, v in node.get("kept", {}).items()}
-        runtime.live = runtime.inputs = runtime.restored = runtime.left = None
+        runtime.inputs = runtime.restored = runtime.left = None
+        runtime.live = []
         if flow.keeps and flow._reads is None:
             runtime.inputs = [Input(f, n) for f, n in zip(flow.inputs, node["inputs"], strict=True)]
         for child, child_node in zip(flow.inputs, node["inputs"], strict=True):
@@ -163,12 +184,17 @@ def open_pass(ref: weakref.ref[State] | None) -> State | None:
     return state if state is not None and state.open else None
 
 
+def last_open(runtime: Runtime) -> State | None:
+    """The pass that was begun last, of those that are still running."""
+    return next(filter(None, map(open_pass, reversed(runtime.live))), None)
+
+
 def is_live(runtime: Runtime) -> bool:
     """Whether an iterator of the flow is alive and has not ended."""
-    if open_pass(runtime.live) is None:
+    if last_open(runtime) is None:
         return False
     gc.collect()  # an iterator that was dropped may hang in a reference cycle
-    return open_pass(runtime.live) is not None
+    return last_open(runtime) is not None
 
 
 def sources_of(inputs: list[Input]) -> tuple[Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .mapping import refuse_rng
 from .stacking import Out, stack_datapoints
 
 __all__ = ["LengthFunction", "check_length_function", "stack_padded"]
@@ -24,6 +25,7 @@ def check_length_function(length: LengthFunction | None) -> LengthFunction:
         return first_length
     if not callable(length):
         raise TypeError(f"length must be a function of a datapoint, got {type(length).__name__}: {length!r:.60}")
+    refuse_rng(length, "length", "draw in a MapData below, and put the result into the datapoint")
     return length
 
 

@@ -43,8 +43,8 @@ def tree_lines(flow: DataFlow) -> list[str]:
     """A pipeline as ``repr`` shows it, line by line."""
     lines = [f"{type(flow).__name__}({flow.describe()})"]
     children = flow.children
-    for child in children:
-        last = child is children[-1]
+    for number, child in enumerate(children, 1):
+        last = number == len(children)
         first, *rest = tree_lines(child)
         lines.append(("└─ " if last else "├─ ") + first)
         lines.extend(("   " if last else "│  ") + line for line in rest)

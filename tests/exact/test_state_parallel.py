@@ -399,8 +399,8 @@ def test_an_indexable_source_is_read_near_its_position_only(ordered: bool, taken
         next(running)
         del running
     assert len(again.read) <= 120
-    assert all(taken - 50 <= n <= taken + 120 for n in again.read)
-    if ordered:
+    assert max(again.read) <= taken + 120
+    if ordered:  # if not, one that a thread has long been busy with may lie far behind
         assert min(again.read) == taken
 
 

@@ -47,6 +47,13 @@ def test_bad_input():
         hr.FakeData([(1,)], size=-1)
     with pytest.raises(ValueError, match=r"domain must be \(low, high\), got \(1, 0\)"):
         hr.FakeData([(1,)], domain=(1, 0))
+    with pytest.raises(TypeError, match=r"domain must be \(low, high\), two numbers, got \('a', 'b'\)"):
+        hr.FakeData([(1,)], domain=("a", "b"))
+    with pytest.raises(ValueError, match=r"domain must be \(low, high\), got \(0, inf\)"):
+        hr.FakeData([(1,)], domain=(0, float("inf")))
+    for domain in ((0, 256), (-1, 5), (0.2, 0.8)):
+        with pytest.raises(ValueError, match="domain must hold integers of uint8, which are from 0 to 255, got"):
+            hr.FakeData([(1,)], dtype="uint8", domain=domain)
     with pytest.raises(TypeError, match="one of bools, integers or floats"):
         hr.FakeData([(1,)], dtype="U3")
 

@@ -29,6 +29,45 @@ def test_a_generator_can_be_read_once():
         list(flow)
 
 
+@pytest.mark.parametrize("left_at", [1, 3], ids=["failed", "read to its last"])
+def test_what_is_left_of_a_generator_may_not_be_silently_empty(left_at):
+    def numbers():
+        yield from range(left_at)
+        if left_at == 1:
+            raise OSError("disk")
+
+    flow = hr.DataFromGenerator(numbers())
+    if left_at == 1:
+        with pytest.raises(OSError, match="disk"):
+            list(flow)
+    else:
+        assert list(itertools.islice(flow, 3)) == [0, 1, 2]
+    for _ in range(2):
+        with pytest.raises(hr.ExhaustedSourceError, match="used up"):
+            list(flow)
+
+
+def test_an_empty_generator_is_an_empty_flow():
+    assert list(hr.DataFromGenerator(iter(()))) == []
+
+
+def test_a_generator_goes_on_where_it_was_left():
+    flow = hr.DataFromGenerator(i for i in range(6))
+    assert list(itertools.islice(flow, 2)) == [0, 1]
+    left = flow.state_dict()
+    flow.load_state_dict(left)
+    running = iter(flow)
+    assert [next(running), next(running)] == [2, 3]
+    state = flow.state_dict()
+    running.close()
+    flow.load_state_dict(left)
+    with pytest.raises(hr.StateError, match="cannot go on at datapoint 2: its generator can be read only once, and 4"):
+        list(flow)
+    again = hr.DataFromGenerator(i for i in range(6))
+    again.load_state_dict(state)
+    assert list(again) == [4, 5]
+
+
 def test_other_iterables_become_flows_wherever_one_is_expected():
     assert list(hr.MapData([1, 2], lambda x: -x)) == [-1, -2]
     assert list(itertools.islice(hr.MapData(itertools.count(), lambda x: -x), 2)) == [0, -1]

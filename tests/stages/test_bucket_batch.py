@@ -54,6 +54,8 @@ def test_bad_input():
         hr.BucketBatch(sequences(), 0, [3])
     with pytest.raises(TypeError, match="length must be a function"):
         hr.BucketBatch(sequences(), 2, [3], length=5)
+    with pytest.raises(TypeError, match=r"length gets no rng, but .* wants one; draw in a MapData below"):
+        hr.BucketBatch(sequences(), 2, [3], length=lambda dp, *, rng: 1)
     with pytest.raises(TypeError, match="a int has no length"):
         list(hr.BucketBatch([[1]], 2, [3]))
     with pytest.raises(hr.NoLengthError):

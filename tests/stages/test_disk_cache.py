@@ -272,6 +272,20 @@ def test_copies_of_a_runner_share_the_file(path):
     assert os.listdir(path.parent) == ["cache"]
 
 
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_state_before_the_first_datapoint_of_an_iterator(path, cached):
+    make = lambda: hr.DiskCache(hr.DataFromList(range(3), shuffle=False), path)  # noqa: E731
+    if cached:
+        list(make())
+    flow = make()
+    running = iter(flow)
+    state = flow.state_dict()
+    del running
+    again = make()
+    again.load_state_dict(state)
+    assert list(again) == list(again) == [0, 1, 2]
+
+
 def test_resumes_from_the_file(path):
     list(hr.DiskCache(hr.DataFromList(range(6), shuffle=False), path))
     for shuffle in (True, False):

@@ -39,6 +39,17 @@ def test_a_function_that_requires_more_parameters_gets_the_components():
     assert list(hr.MapData(hr.DataFromList([("a", 1)]), lambda dp, extra=0: dp)) == [("a", 1)]
 
 
+@pytest.mark.parametrize("dp", ["ab", b"ab", 3, None])
+def test_a_bare_datapoint_has_no_components(dp):
+    with pytest.raises(TypeError, match=r"<lambda>\(\) requires several parameters, .* but a datapoint is a bare"):
+        list(hr.MapData([dp], lambda a, b: a))
+
+
+def test_an_rng_is_given_by_keyword_only():
+    with pytest.raises(TypeError, match=r"<lambda>\(\) wants an rng, .* by keyword only: write def f\(dp, \*, rng\)"):
+        hr.MapData(count(1), lambda dp, rng: dp)
+
+
 def test_rng_is_decided_by_seed_and_index():
     def noisy(dp, *, rng):
         return None if dp[0] == 1 else (dp[0], int(rng.integers(10**6)))

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from collections.abc import Generator, Sequence
 from typing import Any
 
 import numpy as np
 
 from .._checks import check_count
-from ..flow import DataFlow
+from ..flow import RNGDataFlow
 from ..seeding import item_generator
 from ..state import State
 
 __all__ = ["FakeData"]
 
 
-class FakeData(DataFlow):
+class FakeData(RNGDataFlow):
     """Lists of random arrays, for trying out a pipeline.
 
     Args:
@@ -24,10 +26,10 @@ class FakeData(DataFlow):
         random: whether each datapoint is new; if not, all of a pass are the same (the list is new, the arrays are not).
         dtype: of all components, or a list of one for each.
         domain: ``(low, high)`` of all components, or a list of one for each. Floats are below ``high``, integers
-            reach it.
+            reach it, and must be of their dtype.
 
     Order and integrity: each datapoint is decided by the seed, the number of the pass and its index, so it resumes in
-    O(1).
+    O(1). Of a share, only its own datapoints are made.
 
     Raises:
         TypeError, ValueError: at construction, arguments that do not fit.
@@ -38,6 +40,8 @@ class FakeData(DataFlow):
         >>> [(image.shape, image.dtype.name, label.shape) for image, label in flow]
         [((224, 224, 3), 'uint8', ()), ((224, 224, 3), 'uint8', ())]
     """
+
+    takes_share = True
 
     def __init__(
         self,
@@ -58,10 +62,10 @@ class FakeData(DataFlow):
             if d.kind not in "biuf":
                 raise TypeError(f"dtype must be one of bools, integers or floats, got {d}")
         domains = domain if domain and isinstance(domain[0], (list, tuple)) else [domain] * len(self.shapes)
-        self.domain = [_check_domain(d) for d in domains]
-        for name, given in (("dtype", self.dtype), ("domain", self.domain)):
+        for name, given in (("dtype", self.dtype), ("domain", domains)):
             if len(given) != len(self.shapes):
                 raise ValueError(f"{len(self.shapes)} shapes need as many entries in {name}, got {len(given)}")
+        self.domain = [_check_domain(d, of) for d, of in zip(domains, self.dtype, strict=True)]
 
     def __len__(self) -> int:
         return self._size
@@ -70,9 +74,11 @@ class FakeData(DataFlow):
         """One pass; see `DataFlow.run`."""
         key = state.place.item_key(state.pass_index)
         constant = [] if self.random else self._datapoint(key, 0)
-        for index in range(state.setdefault("count", 0), self._size):
-            state["count"] = index + 1
-            yield self._datapoint(key, index) if self.random else list(constant)
+        index, count = state.share
+        own = range(index, self._size, count)
+        for position in range(state.setdefault("count", 0), len(own)):
+            state["count"] = position + 1
+            yield self._datapoint(key, own[position]) if self.random else list(constant)
 
     def _datapoint(self, key: int, index: int) -> list[Any]:
         rng = item_generator(key, index)
@@ -84,12 +90,17 @@ class FakeData(DataFlow):
         return f"shapes={self.shapes}, size={self._size}, random={self.random}, dtype=[{dtypes}], domain={self.domain}"
 
 
-def _check_domain(domain: Any) -> tuple[Any, Any]:
-    if not isinstance(domain, (list, tuple)) or len(domain) != 2:
-        raise TypeError(f"domain must be (low, high), got {domain!r:.60}")
+def _check_domain(domain: Any, dtype: np.dtype[Any]) -> tuple[Any, Any]:
+    pair = isinstance(domain, (list, tuple)) and len(domain) == 2
+    if not (pair and all(isinstance(d, numbers.Real) for d in domain)):
+        raise TypeError(f"domain must be (low, high), two numbers, got {domain!r:.60}")
     low, high = domain
-    if not low <= high:
+    if not (low <= high and math.isfinite(high - low)):
         raise ValueError(f"domain must be (low, high), got {domain!r}")
+    if dtype.kind != "f":
+        least, most = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+        if not least <= math.ceil(low) <= math.floor(high) <= most:
+            raise ValueError(f"domain must hold integers of {dtype}, which are from {least} to {most}, got {domain!r}")
     return low, high
 
 

@@ -33,11 +33,14 @@ class DataFromIterable(DataFlow):
         ([('a', 1), ('b', 2)], 2)
     """
 
+    _begun = False
+    _taken = 0
+    """Of a one-shot iterator, by all passes together: what has been taken stays taken."""
+
     def __init__(self, iterable: Iterable[Any]):
         if not hasattr(iterable, "__iter__"):
             raise TypeError(f"expected an iterable, got {type(iterable).__name__}: {iterable!r}")
         self.iterable = iterable
-        self._exhausted = False
 
     def __len__(self) -> int:
         try:
@@ -52,21 +55,41 @@ class DataFromIterable(DataFlow):
 
     def run(self, source: None, state: State) -> Generator[Any, None, None]:
         """One pass; see `DataFlow.run`."""
-        if self._exhausted:
-            raise ExhaustedSourceError(
-                f"the {type(self.iterable).__name__} given to {type(self).__name__} was used up by an earlier pass; "
-                "give a function that makes a new one: DataFromGenerator(lambda: ...)"
-            )
         if type(self.iterable) in (list, tuple, range) and not callable(getattr(self, "gen", None)):
             cursor = state["count"] = Cursor(cast(Any, self.iterable), state.get("count", 0))
             yield from cursor.iterator
             return
         iterator = self._open()
+        if iterator is self.iterable:
+            yield from self._go_on(iterator, state)
+            return
         skip(iterator, state.setdefault("count", 0), type(self).__name__)
         for datapoint in iterator:
             state["count"] += 1
             yield datapoint
-        self._exhausted = iterator is self.iterable
+
+    def _go_on(self, iterator: Iterator[Any], state: State) -> Generator[Any, None, None]:
+        """A pass over a one-shot iterator: what earlier passes have left of it."""
+        name, kind = type(self).__name__, type(iterator).__name__
+        resumed_at = state.get("count")
+        fresh, self._begun = not self._begun, True
+        if resumed_at is not None:
+            if resumed_at < self._taken:
+                raise StateError(
+                    f"{name} cannot go on at datapoint {resumed_at}: its {kind} can be read only once, and "
+                    f"{self._taken} have been; give a function that makes a new one: DataFromGenerator(lambda: ...)"
+                )
+            skip(iterator, resumed_at - self._taken, name)
+            self._taken = resumed_at
+        begun_at = state["count"] = self._taken
+        for datapoint in iterator:
+            self._taken = state["count"] = self._taken + 1
+            yield datapoint
+        if self._taken == begun_at and resumed_at is None and not fresh:
+            raise ExhaustedSourceError(
+                f"the {kind} given to {name} was used up by an earlier pass; "
+                "give a function that makes a new one: DataFromGenerator(lambda: ...)"
+            )
 
     def _open(self) -> Iterator[Any]:
         return iter(self.iterable)
@@ -99,7 +122,6 @@ class DataFromGenerator(DataFromIterable):
         if not callable(gen):
             super().__init__(gen)
         self.gen = gen
-        self._exhausted = False
         self.iterable = () if callable(gen) else gen
 
     def __len__(self) -> int:

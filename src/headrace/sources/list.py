@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import StateError
-from ..flow import DataFlow
+from ..flow import DataFlow, RNGDataFlow
 from ..seeding import Place
 from ..shared_list import SharedList, travelling
 from ..state import Cursor, Rows, Running, State
@@ -21,7 +21,7 @@ _LONG = 10_000
 _SOME = 4096
 
 
-class DataFromList(DataFlow):
+class DataFromList(RNGDataFlow):
     """The elements of a list (or of anything with ``len`` and ``[i]``), shuffled anew in each pass.
 
     Args:
@@ -29,7 +29,8 @@ class DataFromList(DataFlow):
             `SharedList`.
         shuffle: whether each pass is a new permutation, decided by the seed and the number of the pass.
 
-    Order and integrity: each element once per pass. Resumes in O(1), reading no element again.
+    Order and integrity: each element once per pass. Resumes in O(1), reading no element again. Of a share, only its own
+    elements are read.
 
     Raises:
         TypeError: ``lst`` has no length or no ``[i]``.
@@ -41,6 +42,8 @@ class DataFromList(DataFlow):
         >>> sorted(hr.DataFromList(["a", "b", "c"], shuffle=True))
         ['a', 'b', 'c']
     """
+
+    takes_share = True
 
     _shared: SharedList | None = None
 
@@ -65,11 +68,12 @@ class DataFromList(DataFlow):
     def _rows(self, state: State) -> Generator[Iterable[Any], None, None]:
         position = state.get("position", 0)
         trusted = type(self.lst) in (list, tuple, range)  # to give its elements without raising
-        if not self.shuffle and trusted:
+        if not self.shuffle and trusted and state.share == (0, 1):
             cursor = state["position"] = Cursor(cast(Any, self.lst), position)
             yield cursor.iterator
             return
-        order = self._order(state.place, state.pass_index)
+        index, count = state.share
+        order = self._order(state.place, state.pass_index)[index::count]
         if position > len(order):
             raise StateError(f"{position} elements had been read when the state was saved, of {len(order)} now")
         for base in range(position, len(order), _SOME):  # as Python ints, a long order would be larger than the list

@@ -8,13 +8,13 @@ from collections.abc import Generator
 from typing import Any
 
 from .._checks import check_flows
-from ..flow import DataFlow
+from ..flow import DataFlow, RNGDataFlow
 from ..state import State
 
 __all__ = ["RandomChooseData"]
 
 
-class RandomChooseData(DataFlow):
+class RandomChooseData(RNGDataFlow):
     """Take each datapoint from a flow that is drawn at random, until the drawn one has ended.
 
     Args:

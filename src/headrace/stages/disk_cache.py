@@ -75,7 +75,8 @@ class DiskCache(ProxyDataFlow):
 
     def run(self, source: Any, state: State) -> Generator[Any, None, None]:
         """One pass; see `DataFlow.run`."""
-        if not state.restored:
+        resumed = "content" in state
+        if not resumed:
             cache = self._open()
             state["content"] = cache.content if cache is not None else None
         elif state["content"] is not None:
@@ -84,9 +85,7 @@ class DiskCache(ProxyDataFlow):
             assert cache is not None
             yield from self._read(cache, state)
             return
-        writer = (
-            None if state.restored else CacheWriter.open(self.path, pipeline_fingerprint(self.ds), self.allow_pickle)
-        )
+        writer = None if resumed else CacheWriter.open(self.path, pipeline_fingerprint(self.ds), self.allow_pickle)
         if writer is None:
             yield from source
             return

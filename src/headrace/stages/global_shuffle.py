@@ -33,9 +33,9 @@ class GlobalShuffle(DataFlow):
         lst: anything with ``len()`` and ``[i]``. It is not copied.
 
     Order and integrity: each element once per pass. Decided by the seed and the number of the pass. Resumes in O(1),
-    reading no element again. (The bijection is a Feistel network over the two digits of the index, with cycle walking:
-    Black and Rogaway, *Ciphers with Arbitrary Finite Domains*, 2002. It reaches 2**128 orders at most, and is not meant
-    to keep secrets.)
+    reading no element again. Of a share, only its own elements are read. (The bijection is a Feistel network over the
+    two digits of the index, with cycle walking: Black and Rogaway, *Ciphers with Arbitrary Finite Domains*, 2002. It
+    reaches 2**128 orders at most, and is not meant to keep secrets.)
 
     Raises:
         TypeError: ``lst`` has no length or no ``[i]``.
@@ -49,6 +49,8 @@ class GlobalShuffle(DataFlow):
         >>> sorted(hr.GlobalShuffle("edcba"))
         ['a', 'b', 'c', 'd', 'e']
     """
+
+    takes_share = True
 
     def __init__(self, lst: Sequence[Any]):
         if not (hasattr(lst, "__len__") and hasattr(lst, "__getitem__")) or isinstance(lst, dict):
@@ -65,12 +67,15 @@ class GlobalShuffle(DataFlow):
 
     def run(self, source: None, state: State) -> Generator[Any, None, None]:
         """One pass; see `DataFlow.run`."""
-        position, count = state.get("position", 0), len(self.lst)
-        if position > count:
-            raise StateError(f"{position} elements had been read when the state was saved, of {count} now")
-        order = _Permutation(count, state.place, state.pass_index)
-        for base in range(position, count, _BLOCK):
-            block = order.at(np.arange(base, min(base + _BLOCK, count), dtype=np.uint64))
+        index, count = state.share
+        positions = range(index, len(self.lst), count)
+        done = state.get("position", 0)
+        if done > len(positions):
+            raise StateError(f"{done} elements had been read when the state was saved, of {len(positions)} now")
+        order = _Permutation(len(self.lst), state.place, state.pass_index)
+        for base in range(done, len(positions), _BLOCK):
+            some = positions[base : base + _BLOCK]
+            block = order.at(np.arange(some.start, some.stop, some.step, dtype=np.uint64))
             cursor = state["position"] = Cursor(block.tolist(), base=base)
             yield from map(self.lst.__getitem__, cursor.iterator)
 

@@ -8,6 +8,7 @@ from typing import Any
 from .._checks import check_count
 from ..errors import NoLengthError
 from ..flow import DataFlow, ProxyDataFlow, as_flow
+from ..mapping import refuse_rng
 from ..passes import flow_node, plant
 from ..state import Input, State
 
@@ -48,6 +49,7 @@ class Interleave(ProxyDataFlow):
         super().__init__(ds)
         if not callable(open_shard):
             raise TypeError(f"open_shard must be callable, got {type(open_shard).__name__}: {open_shard!r:.60}")
+        refuse_rng(open_shard, "open_shard", "return a flow: an RNGDataFlow, or a MapData whose function has an rng")
         self.open_shard = open_shard
         self.cycle_length = check_count("cycle_length", cycle_length)
         self.block_length = check_count("block_length", block_length)

@@ -7,14 +7,14 @@ from typing import Any
 
 from .._checks import check_count
 from .._deprecation import renamed
-from ..flow import ProxyDataFlow
+from ..flow import ProxyDataFlow, RNGDataFlow
 from ..state import State
 from .repeat import forever
 
 __all__ = ["LocallyShuffleData"]
 
 
-class LocallyShuffleData(ProxyDataFlow):
+class LocallyShuffleData(ProxyDataFlow, RNGDataFlow):
     """Shuffle a stream within a buffer: an endless one, in which the passes of the input run into each other.
 
     Args:

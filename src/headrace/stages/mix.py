@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from .._checks import check_flows
-from ..flow import DataFlow
+from ..flow import RNGDataFlow
 from ..state import State
 
 __all__ = ["RandomMixData"]
 
 
-class RandomMixData(DataFlow):
+class RandomMixData(RNGDataFlow):
     """All datapoints of several flows of known length, in one random order.
 
     Args:
