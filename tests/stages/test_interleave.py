@@ -85,9 +85,7 @@ def test_shares_of_a_runner_are_shares_of_the_shards():
 def test_bad_input():
     with pytest.raises(TypeError, match="open_shard must be callable"):
         hr.Interleave(L(1), "open")
-    with pytest.raises(
-        TypeError, match=r"open_shard gets no rng, but .*<lambda>\(\) wants one; return a flow"
-    ):
+    with pytest.raises(TypeError, match=r"open_shard gets no rng, but .*<lambda>\(\) wants one; return a flow"):
         hr.Interleave(L(1), lambda n, *, rng: [n])
     with pytest.raises(ValueError, match="cycle_length must be at least 1"):
         hr.Interleave(L(1), shard, 0)
