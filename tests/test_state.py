@@ -399,3 +399,20 @@ def test_another_iterator_in_between_does_not_move_the_state(other):
     again.load_state_dict(state)
     assert [batch.tolist() for batch in again] == [batch.tolist() for batch in running] == [[4, 5], [6, 7]]
     assert len(list(flow)) == 4
+
+
+@pytest.mark.parametrize("hold", [lambda flow: {"a": flow}, lambda flow: [(flow, 0.5)], lambda flow: [flow]])
+def test_flows_that_user_code_keeps_in_containers_are_found(hold):
+    class Reads(hr.DataFlow):
+        def __init__(self):
+            self.held = hold(hr.DataFromList(range(20)))
+
+        def __iter__(self):
+            for held in self.held.values() if isinstance(self.held, dict) else self.held:
+                yield from held if isinstance(held, hr.DataFlow) else held[0]
+
+    flow, again = Reads(), Reads()
+    assert repr(flow) == "Reads()\n└─ DataFromList(20 datapoints, shuffle=True)"
+    begun = list(itertools.islice(flow, 8))
+    again.load_state_dict(flow.state_dict())
+    assert sorted(begun + list(again)) == list(range(20))

@@ -350,14 +350,17 @@ class DataFlow:
 
     @property
     def inputs(self) -> tuple[DataFlow, ...]:
-        """The flows this one reads from: its attributes that are flows (each once), or lists or tuples of flows."""
+        """The flows this one reads from: its attributes that are flows (each once), or that hold some.
+
+        These are lists or tuples of flows or of pairs ``(flow, ...)``, and dicts whose values are such.
+        """
         found: list[DataFlow] = []
         for value in vars(self).values():
             if isinstance(value, DataFlow):
                 if not any(value is f for f in found):
                     found.append(value)
-            elif _holds_flow(value):
-                found.extend(value)
+            else:
+                found.extend(_flows_in(value))
         return tuple(found)
 
     @property
@@ -392,7 +395,7 @@ class DataFlow:
     def _arguments(self) -> dict[str, Any]:
         names = list(inspect.signature(type(self).__init__).parameters)[1:]
         values = {n: getattr(self, n) for n in names if n in vars(self)}
-        return {k: v for k, v in values.items() if not _holds_flow(v)}
+        return {k: v for k, v in values.items() if not isinstance(v, DataFlow) and not _flows_in(v)}
 
     @property
     def _runtime(self) -> Runtime:
@@ -587,7 +590,17 @@ def as_flow(ds: Any) -> DataFlow:
     return DataFromIterable(ds)
 
 
-def _holds_flow(value: Any) -> bool:
-    if isinstance(value, (list, tuple)):  # the first tells: a list of a million file names is not searched
-        return len(value) > 0 and isinstance(value[0], DataFlow) and all(isinstance(v, DataFlow) for v in value)
-    return isinstance(value, DataFlow)
+def _flows_in(value: Any) -> list[DataFlow]:
+    if not isinstance(value, (list, tuple, dict)) or not value:
+        return []
+    first = _flow_of(next(iter(value.values())) if isinstance(value, dict) else value[0])
+    if first is None:  # the first tells: a list of a million file names is not searched
+        return []
+    flows = map(_flow_of, value.values() if isinstance(value, dict) else value)
+    return [flow for flow in flows if flow is not None]
+
+
+def _flow_of(value: Any) -> DataFlow | None:
+    if isinstance(value, (list, tuple)) and value:
+        value = value[0]
+    return value if isinstance(value, DataFlow) else None
