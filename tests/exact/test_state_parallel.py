@@ -546,3 +546,17 @@ def test_the_golden_state_still_loads() -> None:
 
 if __name__ == "__main__":  # only for a new version of the format
     write_golden()
+
+
+@pytest.mark.parametrize("shard", [True, False])
+@pytest.mark.parametrize(
+    "stage",
+    [
+        lambda ds: hr.Take(ds, 3),
+        lambda ds: hr.FixedSizeData(ds, 3, keep_state=False),
+        lambda ds: hr.JoinData([ds, numbers(3)]),
+    ],
+    ids=["take", "fixed size", "join"],
+)
+def test_a_runner_whose_pass_is_left_by_the_stage_above_begins_anew_after_a_resume(stage: Any, shard: bool) -> None:
+    check_resume(lambda: stage(hr.MultiThreadRunner(lambda: numbers(7, True), 4, 1, shard=shard)), limit=12)

@@ -74,6 +74,7 @@ class _Runner(ParallelFlow):
         stream, runtime.stream = runtime.stream, None
         if stream is None or runtime.pool is None or runtime.pool.closed:
             stream = self._open_stream(state)
+        state.kept["inside"] = True  # of a pass: if it is left, a loaded table of copies is not for the next one
         done = state.get("done", 0)
         state["done"] = _Count(state.kept["copies"], done)
         try:
@@ -86,6 +87,7 @@ class _Runner(ParallelFlow):
             state.kept.pop("copies", None)
             stream.close()
             raise
+        del state.kept["inside"]
         if self.shard:
             del state.kept["copies"]
         else:
@@ -93,8 +95,13 @@ class _Runner(ParallelFlow):
 
     def _begin(self, node: Node | None = None) -> tuple[Running, State]:
         runtime = self._runtime
-        if runtime.stream is None and not is_live(runtime) and isinstance(runtime.kept.get("copies"), Copies):
-            del runtime.kept["copies"]  # of a pass that was left
+        saved = node if node is not None else runtime.restored
+        goes_on = saved is not None and "run" in saved
+        if runtime.stream is None and not is_live(runtime):
+            left_here = isinstance(runtime.kept.get("copies"), Copies)
+            left_before = runtime.kept.pop("inside", False) and not goes_on
+            if left_here or left_before:
+                runtime.kept.pop("copies", None)
         return super()._begin(node)
 
     def _open_stream(self, state: State) -> Running:
