@@ -583,7 +583,7 @@ def as_flow(ds: Any) -> DataFlow:
     """
     if isinstance(ds, DataFlow):
         return ds
-    if not hasattr(ds, "__iter__"):
+    if not hasattr(type(ds), "__iter__"):
         raise TypeError(f"expected a DataFlow or another iterable, got {type(ds).__name__}: {short(ds)}")
     from .sources.iterable import DataFromIterable
 

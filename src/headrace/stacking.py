@@ -37,6 +37,8 @@ def stack_datapoints(datapoints: Sequence[Any], use_list: bool = False, out: Out
     Raises:
         BatchError: the structures, shapes or types do not fit; the message names the component.
     """
+    if len(datapoints) == 0:
+        raise BatchError("a batch needs at least one datapoint, got none")
     first = datapoints[0]
     if use_list:
         return _by_component(datapoints, "", lambda values, name: values, "datapoint")
@@ -50,17 +52,20 @@ def _by_component(values: Sequence[Any], name: str, join: Callable[[list[Any], s
     if isinstance(first, dict):
         keys = first.keys()
         for value in values:
-            if not isinstance(value, dict) or value.keys() != keys:
-                other = sorted(map(repr, value)) if isinstance(value, dict) else type(value).__name__
-                raise BatchError(f"{_called(name, what)}: dicts of other keys: {sorted(map(repr, keys))} and {other}")
+            if not isinstance(value, dict):
+                raise BatchError(_mixed(first, value, name, what))
+            if value.keys() != keys:
+                here, there = sorted(map(repr, keys)), sorted(map(repr, value))
+                raise BatchError(f"{_called(name, what)}: dicts of other keys: {here} and {there}")
         return {key: join([v[key] for v in values], f"{name}[{key!r}]") for key in keys}
     if isinstance(first, (list, tuple)):
         count = len(first)
         for value in values:
             if not isinstance(value, (list, tuple)) or len(value) != count:
-                other = f"{len(value)}" if isinstance(value, (list, tuple)) else f"{type(value).__name__}"
+                if not isinstance(value, (list, tuple)):
+                    raise BatchError(_mixed(first, value, name, what))
                 raise BatchError(
-                    f"{_called(name, what)}: lists of different lengths cannot be one batch: {count} and {other}; "
+                    f"{_called(name, what)}: lists of different lengths cannot be one batch: {count} and {len(value)}; "
                     + _REMEDY
                 )
         return [join([v[i] for v in values], f"{name}[{i}]") for i in range(count)]
@@ -68,6 +73,11 @@ def _by_component(values: Sequence[Any], name: str, join: Callable[[list[Any], s
 
 
 _REMEDY = "use_list=True keeps components as they are, BatchDataByShape makes batches of equal shapes"
+
+
+def _mixed(first: Any, other: Any, name: str, what: str) -> str:
+    kinds = f"{type(first).__name__} and {type(other).__name__}"
+    return f"{_called(name, what)} is {kinds} in one batch, which cannot be stacked; {_REMEDY}"
 
 
 def _called(name: str, what: str = "component") -> str:
@@ -81,6 +91,9 @@ def _stack(values: list[Any], name: str, out: Out | None) -> Any:
     if type(None) in kinds:
         raise BatchError(f"{_called(name)} is None in at least one datapoint, and None cannot be stacked; {_REMEDY}")
     if any(issubclass(k, (list, tuple, dict)) for k in kinds):
+        if not isinstance(values[0], (list, tuple, dict)):
+            other = next(v for v in values if isinstance(v, (list, tuple, dict)))
+            raise BatchError(_mixed(values[0], other, name, "component"))
         return _by_component(values, name, lambda v, n: _stack(v, n, out), "component")
     arrays = {k for k in kinds if hasattr(k, "__array__")}
     if arrays and all(issubclass(k, _NUMBERS) for k in kinds - arrays):
@@ -106,7 +119,9 @@ def _stack_arrays(arrays: list[Array], name: str, out: Out | None) -> Array:
         raise BatchError(f"{_called(name)} has different shapes in one batch: {shown}; {_REMEDY}")
     dtypes = {a.dtype for a in arrays}
     try:
-        dtype = dtypes.pop() if len(dtypes) == 1 else np.result_type(*dtypes)
+        dtype = next(iter(dtypes)) if len(dtypes) == 1 else np.result_type(*dtypes)
+        if dtype.kind in "SU" and len({d.kind for d in dtypes}) > 1:
+            raise TypeError("numpy would write numbers as text, and bytes as str")
     except TypeError:
         shown = ", ".join(sorted(map(str, {a.dtype for a in arrays})))
         raise BatchError(f"{_called(name)} has dtypes that do not go together: {shown}; {_REMEDY}") from None

@@ -99,3 +99,7 @@ def test_bad_input():
         hr.DataFromIterable(3)
     with pytest.raises(TypeError, match="expected an iterable, got int: 3"):
         hr.DataFromGenerator(3)
+    with pytest.raises(TypeError, match="expected an iterable, got type: <class 'list'>"):
+        hr.DataFromIterable(list)
+    with pytest.raises(TypeError, match="expected a DataFlow or another iterable, got type: FakeData"):
+        hr.MapData(hr.FakeData, str)

@@ -38,8 +38,8 @@ class DataFromIterable(DataFlow):
     """Of a one-shot iterator, by all passes together: what has been taken stays taken."""
 
     def __init__(self, iterable: Iterable[Any]):
-        if not hasattr(iterable, "__iter__"):
-            raise TypeError(f"expected an iterable, got {type(iterable).__name__}: {iterable!r}")
+        if not hasattr(type(iterable), "__iter__"):
+            raise TypeError(f"expected an iterable, got {type(iterable).__name__}: {iterable!r:.60}")
         self.iterable = iterable
 
     def __len__(self) -> int:
