@@ -313,6 +313,29 @@ def test_other_values_survive_pickle_and_never_change_in_json(value):
         json.dumps(saved)
 
 
+@pytest.mark.parametrize(
+    ("kind", "add"),
+    [(set, set.add), (collections.deque, collections.deque.append), (collections.Counter, lambda c, n: c.update([n]))],
+)
+def test_containers_in_a_state_are_copied(kind, add):
+    class Seen(hr.ProxyDataFlow):
+        def run(self, source, state):
+            seen = state.setdefault("seen", kind())
+            for n in source:
+                add(seen, n)
+                yield len(seen)
+
+    flow = Seen([1, 2, 3, 4])
+    running = iter(flow)
+    next(running)
+    state = flow.state_dict()
+    assert list(running) == [2, 3, 4]
+    for _ in range(2):  # whoever is loaded does not change it either
+        again = Seen([1, 2, 3, 4])
+        again.load_state_dict(state)
+        assert list(again) == [2, 3, 4]
+
+
 def test_any_datapoint_can_wait_in_a_buffer():
     rows = [Point(1, Color.RED), {"x": {1, 2}}, collections.OrderedDict({(1, 2): 3, "a": 1}), object]
     flow = hr.LocallyShuffleData(hr.DataFromList(rows, shuffle=False), 3)

@@ -8,6 +8,8 @@ moment gives a consistent snapshot, and restoring is calling the generator funct
 from __future__ import annotations
 
 import base64
+import collections
+import copy
 import dataclasses
 import inspect
 import itertools
@@ -292,7 +294,7 @@ def _plain(value: Any) -> Any:
 
 
 def encode(value: Any) -> Any:
-    """``value`` as JSON types where that is possible; other objects stay as they are.
+    """``value`` as JSON types where that is possible; other containers are copied, other objects stay as they are.
 
     Tuples, bytes, dicts with other keys than strings and numpy arrays and scalars become tagged dicts.
     """
@@ -313,8 +315,12 @@ def encode(value: Any) -> Any:
     if type(value) is np.ndarray and not value.dtype.hasobject and value.dtype.names is None:
         return {"$array": _encode_array(value)}
     if isinstance(value, (int, float, str, list, tuple, dict)):
-        return Opaque(value)
-    return value
+        return Opaque(copy.deepcopy(value))
+    return copy.deepcopy(value) if isinstance(value, _CONTAINERS) else value
+
+
+_CONTAINERS = (set, frozenset, bytearray, collections.deque, np.ndarray)
+"""Of other kinds than JSON knows. Whoever is saved goes on to change them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -345,7 +351,7 @@ _DECODERS: dict[str, Callable[[Any], Any]] = {
 def decode(value: Any) -> Any:
     """The inverse of `encode`."""
     if type(value) is Opaque:
-        return value.value
+        return copy.deepcopy(value.value)
     if type(value) is list:
         return [decode(v) for v in value]
     if type(value) is dict:
@@ -354,7 +360,7 @@ def decode(value: Any) -> Any:
             if tag in _DECODERS:
                 return _DECODERS[tag](value[tag])
         return {k: decode(v) for k, v in value.items()}
-    return value
+    return copy.deepcopy(value) if isinstance(value, _CONTAINERS) else value
 
 
 def seal(body: dict[str, Any]) -> dict[str, Any]:
