@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from .mapping import refuse_rng
 from .stacking import Out, stack_datapoints
 
-__all__ = ["LengthFunction", "check_length_function", "stack_padded"]
+__all__ = ["LengthFunction", "check_length_function", "check_pad_value", "length_of", "padding", "stack_padded"]
 
 LengthFunction = Callable[[Any], int]
 
@@ -19,7 +20,7 @@ def check_length_function(length: LengthFunction | None) -> LengthFunction:
     """What tells the length of a datapoint; by default that of its first component.
 
     Raises:
-        TypeError: it is not callable.
+        TypeError: it is not callable, or wants an ``rng``.
     """
     if length is None:
         return first_length
@@ -27,6 +28,45 @@ def check_length_function(length: LengthFunction | None) -> LengthFunction:
         raise TypeError(f"length must be a function of a datapoint, got {type(length).__name__}: {length!r:.60}")
     refuse_rng(length, "length", "draw in a MapData below, and put the result into the datapoint")
     return length
+
+
+def length_of(length: LengthFunction, dp: Any) -> int:
+    """The length of a datapoint.
+
+    Raises:
+        TypeError: the function gave no number.
+        ValueError: it gave a negative one.
+    """
+    found = length(dp)
+    if not isinstance(found, numbers.Real):
+        raise TypeError(f"length must return a number, got {type(found).__name__}: {found!r:.60}")
+    if not found >= 0:
+        raise ValueError(f"length must return a number of at least 0, got {found}")
+    return found
+
+
+def check_pad_value(value: Any) -> Any:
+    """What arrays are filled up with.
+
+    Raises:
+        TypeError: it is no number.
+    """
+    if not isinstance(value, numbers.Real):
+        raise TypeError(f"pad_value must be a number, got {type(value).__name__}: {value!r:.60}")
+    return value
+
+
+def padding(value: Any, dtype: np.dtype[Any]) -> Any:
+    """The value, if an array of this type can hold it.
+
+    Raises:
+        ValueError: it would become another number.
+    """
+    if dtype.kind in "biu":
+        least, most = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+        if not (least <= value <= most and value == int(value)):
+            raise ValueError(f"pad_value {value} does not fit into arrays of {dtype}")
+    return value
 
 
 def first_length(dp: Any) -> int:
@@ -58,6 +98,7 @@ def stack_padded(datapoints: Sequence[Any], pad_value: float, out: Out | None = 
 
     Raises:
         BatchError: see `stack_datapoints`.
+        ValueError: arrays that are to be filled up cannot hold ``pad_value``.
     """
     first = datapoints[0]
     if isinstance(first, dict) and all(isinstance(dp, dict) and dp.keys() == first.keys() for dp in datapoints):
@@ -83,6 +124,6 @@ def _padded(values: list[Any], pad_value: float) -> list[Any]:
 
 
 def _pad(array: np.ndarray[Any, Any], length: int, pad_value: float) -> np.ndarray[Any, Any]:
-    padded = np.full((length, *array.shape[1:]), pad_value, array.dtype)
+    padded = np.full((length, *array.shape[1:]), padding(pad_value, array.dtype), array.dtype)
     padded[: len(array)] = array
     return padded

@@ -99,6 +99,10 @@ def test_bad_input():
         hr.DataFromIterable(3)
     with pytest.raises(TypeError, match="expected an iterable, got int: 3"):
         hr.DataFromGenerator(3)
+    with pytest.raises(
+        TypeError, match=r"DataFromGenerator: test_bad_input.<lambda> must return an iterable, got None"
+    ):
+        list(hr.DataFromGenerator(lambda: None))
     with pytest.raises(TypeError, match="expected an iterable, got type: <class 'list'>"):
         hr.DataFromIterable(list)
     with pytest.raises(TypeError, match="expected a DataFlow or another iterable, got type: FakeData"):

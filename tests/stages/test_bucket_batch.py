@@ -56,12 +56,50 @@ def test_bad_input():
         hr.BucketBatch(sequences(), 2, [3], length=5)
     with pytest.raises(TypeError, match=r"length gets no rng, but .* wants one; draw in a MapData below"):
         hr.BucketBatch(sequences(), 2, [3], length=lambda dp, *, rng: 1)
+    for length, error, message in (
+        (lambda dp: None, TypeError, "length must return a number, got NoneType: None"),
+        (lambda dp: -1, ValueError, "length must return a number of at least 0, got -1"),
+    ):
+        with pytest.raises(error, match=message):
+            list(hr.BucketBatch(sequences(), 2, [3], length=length))
+        with pytest.raises(error, match=message):
+            list(hr.TokenBudgetBatch(sequences(), 20, length=length))
+    with pytest.raises(TypeError, match="boundaries must be a list of lengths, got int: 3"):
+        hr.BucketBatch(sequences(), 2, 3)
     with pytest.raises(TypeError, match="a int has no length"):
         list(hr.BucketBatch([[1]], 2, [3]))
     with pytest.raises(hr.NoLengthError):
         len(hr.BucketBatch(sequences(), 2, [3]))
     with pytest.raises(hr.BatchError, match="different shapes"):
         list(hr.BucketBatch([[np.ones((1, 2))], [np.ones((1, 3))]], 2, [3]))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "pad_value", "fits"),
+    [
+        *[("u1", -1, False), ("i4", 0.5, False), ("i4", float("nan"), False), ("?", 2, False)],
+        *[("u1", 255, True), ("i4", -1.0, True), ("f4", 0.1, True), ("f4", float("nan"), True), ("?", True, True)],
+    ],
+)
+def test_a_pad_value_must_fit(dtype, pad_value, fits):
+    two = [np.ones(1, dtype), np.ones(2, dtype)]
+    for make in (
+        lambda: hr.BucketBatch(two, 2, [5], pad_value=pad_value),
+        lambda: hr.TokenBudgetBatch(two, 4, pad_value=pad_value),
+        lambda: hr.PackSequences(two, 4, pad_value=pad_value),
+    ):
+        if fits:
+            (batch,) = make()
+            array = batch["tokens"] if isinstance(batch, dict) else batch
+            assert array.dtype == dtype
+            assert np.array_equal(
+                array.ravel()[-1 if array.ndim == 1 else 1], np.array(pad_value, dtype), equal_nan=True
+            )
+        else:
+            with pytest.raises(ValueError, match=f"pad_value {pad_value} does not fit into arrays of "):
+                list(make())
+    with pytest.raises(TypeError, match="pad_value must be a number, got str: 'x'"):
+        hr.BucketBatch(two, 2, [5], pad_value="x")
 
 
 def test_a_state_belongs_to_all_boundaries():

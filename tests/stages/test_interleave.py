@@ -1,4 +1,5 @@
 import itertools
+import threading
 
 import pytest
 
@@ -95,6 +96,29 @@ def test_bad_input():
         list(hr.Interleave(L(1), lambda n: n))
     with pytest.raises(hr.NoLengthError):
         len(hr.Interleave(L(1), shard))
+
+
+def test_a_flow_may_be_opened_again_but_not_twice_at_a_time():
+    flows = {n: L(*range(n)) for n in (2, 3)}
+    assert list(hr.Interleave(L(2, 3, 2), flows.get, 1)) == [0, 1, 0, 1, 2, 0, 1]
+    check_resume(lambda: hr.Interleave(hr.DataFromList([2, 3, 2]), {n: L(*range(n)) for n in (2, 3)}.get, 1))
+    with pytest.raises(
+        ValueError, match="the same DataFromList for two shards that are open at a time, the second is 2"
+    ):
+        list(hr.Interleave(L(2, 3, 2), flows.get, 3))
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_close_ends_the_workers_of_open_shards(left):
+    threads = threading.active_count()
+    flow = hr.Interleave(L(1, 2, 3), lambda n: hr.MultiThreadMapData(L(4, 5, 6), 1, lambda x: x), 2)
+    running = iter(flow)
+    next(running)
+    assert threading.active_count() > threads
+    if left:
+        del running
+    flow.close()
+    assert threading.active_count() == threads
 
 
 @pytest.mark.parametrize(("cycle", "block"), [(1, 1), (2, 1), (2, 2), (9, 3)])

@@ -113,6 +113,12 @@ def test_bad_input():
         list(hr.PackSequences([{"a": [1], "b": [1, 2]}], 4))
     with pytest.raises(ValueError, match="adds the keys"):
         list(hr.PackSequences([{"positions": [1]}], 4))
+    with pytest.raises(ValueError, match=r"datapoints of one row have the keys \['a'\] and \['b'\]"):
+        list(hr.PackSequences([{"a": [1]}, {"b": [1]}], 4))
+    with pytest.raises(ValueError, match=r"pad_value has the keys \['b'\], the rows have \['a'\]"):
+        list(hr.PackSequences([{"a": [1]}], 4, pad_value={"b": 1}))
+    with pytest.raises(TypeError, match="or dicts of them, got str under 'a'"):
+        list(hr.PackSequences([{"a": "xyz"}], 4))
     for bad in ("abc", np.zeros((2, 2)), ["a"], 3):
         with pytest.raises(TypeError, match="takes 1-D arrays or lists of numbers"):
             list(hr.PackSequences(hr.DataFromList([bad]), 4))

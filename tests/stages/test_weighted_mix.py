@@ -83,6 +83,8 @@ def test_bad_input():
     for weight in (0, -1, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="positive and finite"):
             hr.WeightedMix([L(1)], [weight])
+    with pytest.raises(TypeError, match="weights must be a list of numbers, got int: 5"):
+        hr.WeightedMix([L(1)], 5)
     with pytest.raises(TypeError, match="a weight must be a number"):
         hr.WeightedMix([L(1)], ["x"])
     with pytest.raises(ValueError, match="stop must be one of"):

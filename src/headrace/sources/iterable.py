@@ -9,6 +9,7 @@ from typing import Any, cast
 from ..errors import ExhaustedSourceError, NoLengthError, StateError
 from ..flow import DataFlow
 from ..state import Cursor, State
+from ..tree import short
 
 __all__ = ["DataFromGenerator", "DataFromIterable"]
 
@@ -128,7 +129,10 @@ class DataFromGenerator(DataFromIterable):
         raise NoLengthError("DataFromGenerator has no length")
 
     def _open(self) -> Iterator[Any]:
-        return iter(self.gen()) if callable(self.gen) else iter(self.gen)
+        made = self.gen() if callable(self.gen) else self.gen
+        if not hasattr(type(made), "__iter__"):
+            raise TypeError(f"DataFromGenerator: {short(self.gen)} must return an iterable, got {type(made).__name__}")
+        return iter(made)
 
 
 def skip(iterator: Iterator[Any], count: int, name: str) -> None:

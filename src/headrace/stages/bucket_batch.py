@@ -7,11 +7,13 @@ import itertools
 from collections.abc import Generator, Sequence
 from typing import Any
 
+import numpy as np
+
 from .._checks import check_count
 from ..errors import NoLengthError
 from ..flow import ProxyDataFlow
 from ..recycling import Recycler
-from ..sequences import LengthFunction, check_length_function, stack_padded
+from ..sequences import LengthFunction, check_length_function, check_pad_value, length_of, stack_padded
 from ..state import State
 
 __all__ = ["BucketBatch"]
@@ -36,6 +38,7 @@ class BucketBatch(ProxyDataFlow):
 
     Raises:
         TypeError, ValueError: at construction, bad arguments; later, a datapoint without length.
+            Also a ``pad_value`` that an array cannot hold.
         BatchError: the datapoints of a batch do not fit.
 
     Example:
@@ -60,15 +63,22 @@ class BucketBatch(ProxyDataFlow):
         remainder: bool = True,
     ):
         super().__init__(ds)
+        if not isinstance(boundaries, (Sequence, np.ndarray)):
+            raise TypeError(
+                f"boundaries must be a list of lengths, got {type(boundaries).__name__}: {boundaries!r:.60}"
+            )
         self.boundaries = [check_count("a boundary", b) for b in boundaries]
         if not self.boundaries or any(a >= b for a, b in itertools.pairwise(self.boundaries)):
             raise ValueError(f"boundaries must be increasing, and at least one, got {self.boundaries}")
-        sizes = list(batch_size) if isinstance(batch_size, Sequence) else [batch_size] * (len(self.boundaries) + 1)
+        if isinstance(batch_size, (Sequence, np.ndarray)):
+            sizes = list(batch_size)
+        else:
+            sizes = [batch_size] * (len(self.boundaries) + 1)
         self.batch_size = [check_count("batch_size", size) for size in sizes]
         if len(sizes) != len(self.boundaries) + 1:
             raise ValueError(f"batch_size: {len(self.boundaries) + 1} buckets need as many sizes, got {len(sizes)}")
         self.length = check_length_function(length)
-        self.pad_value = pad_value
+        self.pad_value = check_pad_value(pad_value)
         self.remainder = bool(remainder)
 
     def __len__(self) -> int:
@@ -86,7 +96,7 @@ class BucketBatch(ProxyDataFlow):
 
         if not state.get("ended"):
             for dp in source:
-                number = bisect.bisect_right(self.boundaries, self.length(dp))
+                number = bisect.bisect_right(self.boundaries, length_of(self.length, dp))
                 bucket = buckets[number]
                 bucket.append(dp)
                 if len(bucket) == self.batch_size[number]:

@@ -9,7 +9,7 @@ from .._checks import check_count
 from ..errors import NoLengthError
 from ..flow import DataFlow, ProxyDataFlow, as_flow
 from ..mapping import refuse_rng
-from ..passes import flow_node, plant
+from ..passes import flow_node, last_open, plant
 from ..state import Input, State
 
 __all__ = ["Interleave"]
@@ -33,7 +33,8 @@ class Interleave(ProxyDataFlow):
     open shards and holds the states of their flows, so it goes on as exactly and as fast as these do.
 
     Raises:
-        TypeError, ValueError: at construction, bad arguments; later, ``open_shard`` returned no iterable.
+        TypeError, ValueError: at construction, bad arguments; later, ``open_shard`` returned no iterable, or a flow
+            that is open already.
 
     Example:
         >>> import headrace as hr
@@ -57,10 +58,19 @@ class Interleave(ProxyDataFlow):
     def __len__(self) -> int:
         raise NoLengthError("Interleave has no length: it depends on the shards")
 
+    def close(self) -> None:
+        """End all workers below this flow, and in the open shards. See `DataFlow.close`."""
+        for passing in filter(None, (ref() for ref in self._runtime.live)):
+            if isinstance(shards := passing.get("shards"), _Shards):
+                for shard in shards:
+                    shard.flow.close()
+        super().close()
+
     def run(self, source: Any, state: State) -> Generator[Any, None, None]:
         """One pass; see `DataFlow.run`."""
-        shards = _Shards([self._shard(state, **saved) for saved in state.get("shards", [])])
-        state["shards"] = shards
+        open_before, state["shards"] = state.get("shards", []), (shards := _Shards())
+        for saved in open_before:
+            shards.append(self._shard(state, **saved))
         state.setdefault("opened", 0)
         state.setdefault("turn", 0)
         state.setdefault("block", 0)  # taken in this turn
@@ -104,6 +114,11 @@ class Interleave(ProxyDataFlow):
 
     def _shard(self, state: State, shard: Any, number: int, node: Any = None) -> _Shard:
         flow = as_flow(self.open_shard(shard))
+        if any(other.flow is flow for other in state["shards"]) and last_open(flow._runtime) is not None:
+            raise ValueError(
+                f"Interleave: open_shard returned the same {type(flow).__name__} for two shards that are open at a "
+                f"time, the second is {shard!r:.60}; return a new flow for each"
+            )
         seed = int(state.place.sequence(state.pass_index, number).generate_state(1, "uint64")[0])
         plant(flow, seed, copy=(), share=(0, 1), resume=node)
         return _Shard(shard, number, flow)

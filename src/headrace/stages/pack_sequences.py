@@ -10,6 +10,7 @@ import numpy as np
 from .._checks import check_count
 from ..errors import NoLengthError
 from ..flow import ProxyDataFlow
+from ..sequences import check_pad_value, padding
 from ..stacking import stack_datapoints
 from ..state import State
 
@@ -43,7 +44,8 @@ class PackSequences(ProxyDataFlow):
     the end of the pass. No length. The state holds the open rows.
 
     Raises:
-        TypeError, ValueError: at construction, bad arguments; later, a datapoint that is no such sequence, or too long.
+        TypeError, ValueError: at construction, bad arguments; later, a datapoint that is no such sequence, or too long,
+            or has other keys, or a ``pad_value`` that a row cannot hold.
 
     Example:
         >>> import headrace as hr
@@ -72,6 +74,8 @@ class PackSequences(ProxyDataFlow):
             raise ValueError(f"strategy must be 'first_fit' or 'best_fit', got {strategy!r}")
         self.strategy = strategy
         self.num_bins = check_count("num_bins", num_bins)
+        for value in pad_value.values() if isinstance(pad_value, Mapping) else [pad_value]:
+            check_pad_value(value)
         self.pad_value = pad_value
         if overlong not in ("raise", "split"):
             raise ValueError(f"overlong must be 'raise' or 'split', got {overlong!r}")
@@ -123,7 +127,10 @@ class PackSequences(ProxyDataFlow):
         return 0 if self.strategy == "first_fit" else min(range(len(bins)), key=lambda number: bins[number][0])
 
     def _pieces(self, dp: Any) -> list[Any]:
-        fields = {key: _array(value, f"[{key!r}]") for key, value in (dp if isinstance(dp, dict) else {"": dp}).items()}
+        if isinstance(dp, dict):
+            fields = {key: _array(value, f" under {key!r}") for key, value in dp.items()}
+        else:
+            fields = {"": _array(dp, "")}
         lengths = {key: len(array) for key, array in fields.items()}
         if len(set(lengths.values())) != 1:
             raise ValueError(f"PackSequences: the sequences of a datapoint must be of one length, got {lengths}")
@@ -139,7 +146,13 @@ class PackSequences(ProxyDataFlow):
         return [{key: array[cut : cut + self.pack_length] for key, array in fields.items()} for cut in cuts]
 
     def _row(self, pieces: list[Any]) -> dict[str, Any]:
-        row = {key or "tokens": self._fill(key, [piece[key] for piece in pieces]) for key in pieces[0]}
+        keys = pieces[0].keys()
+        for piece in pieces:
+            if piece.keys() != keys:
+                raise ValueError(f"PackSequences: datapoints of one row have the keys {list(keys)} and {list(piece)}")
+        row = {key or "tokens": self._fill(key, [piece[key] for piece in pieces]) for key in keys}
+        if isinstance(self.pad_value, Mapping) and not self.pad_value.keys() <= row.keys():
+            raise ValueError(f"PackSequences: pad_value has the keys {list(self.pad_value)}, the rows have {list(row)}")
         lengths = [_tokens(piece) for piece in pieces]
         segments = np.repeat(np.arange(1, len(pieces) + 1, dtype=np.int32), lengths)
         positions = np.concatenate([np.arange(length, dtype=np.int32) for length in lengths])
@@ -149,8 +162,12 @@ class PackSequences(ProxyDataFlow):
     def _fill(self, key: str, parts: list[Any]) -> np.ndarray[Any, Any]:
         value = self.pad_value
         pad = value.get(key or "tokens", 0) if isinstance(value, Mapping) else value
-        filled = np.full(self.pack_length, pad, np.result_type(*parts))
-        np.concatenate(parts, out=filled[: sum(map(len, parts))])
+        dtype = np.result_type(*parts)
+        tokens = sum(map(len, parts))
+        filled = np.empty(self.pack_length, dtype)
+        np.concatenate(parts, out=filled[:tokens])
+        if tokens < self.pack_length:
+            filled[tokens:] = padding(pad, dtype)
         return filled
 
 
@@ -162,8 +179,6 @@ def _array(value: Any, name: str) -> np.ndarray[Any, Any]:
     if isinstance(value, (list, tuple)):
         value = stack_datapoints(value) if value else np.zeros(0, np.int32)
     if not isinstance(value, np.ndarray) or value.ndim != 1 or value.dtype.kind not in "biuf":
-        raise TypeError(
-            f"PackSequences takes 1-D arrays or lists of numbers, or dicts of them, got {type(value).__name__} "
-            f"{getattr(value, 'shape', '')} {name}".rstrip()
-        )
+        kind = type(value).__name__ + (f" of {value.dtype} {value.shape}" if isinstance(value, np.ndarray) else "")
+        raise TypeError(f"PackSequences takes 1-D arrays or lists of numbers, or dicts of them, got {kind}{name}")
     return value

@@ -9,7 +9,7 @@ from .._checks import check_count
 from ..errors import NoLengthError
 from ..flow import ProxyDataFlow
 from ..recycling import Recycler
-from ..sequences import LengthFunction, check_length_function, stack_padded
+from ..sequences import LengthFunction, check_length_function, check_pad_value, length_of, stack_padded
 from ..state import State
 
 __all__ = ["TokenBudgetBatch"]
@@ -31,7 +31,7 @@ class TokenBudgetBatch(ProxyDataFlow):
 
     Raises:
         TypeError, ValueError: at construction, bad arguments; later, a datapoint without length, or one that is longer
-            than ``max_tokens``.
+            than ``max_tokens``, or a ``pad_value`` that an array cannot hold.
         BatchError: the datapoints of a batch do not fit.
 
     Example:
@@ -48,7 +48,7 @@ class TokenBudgetBatch(ProxyDataFlow):
         super().__init__(ds)
         self.max_tokens = check_count("max_tokens", max_tokens)
         self.length = check_length_function(length)
-        self.pad_value = pad_value
+        self.pad_value = check_pad_value(pad_value)
 
     def __len__(self) -> int:
         raise NoLengthError("TokenBudgetBatch has no length: the number of batches depends on the lengths")
@@ -78,7 +78,7 @@ class TokenBudgetBatch(ProxyDataFlow):
             yield batch
 
     def _tokens(self, dp: Any) -> int:
-        tokens = self.length(dp)
+        tokens = length_of(self.length, dp)
         if tokens > self.max_tokens:
             raise ValueError(
                 f"TokenBudgetBatch: a datapoint has {tokens} tokens, more than max_tokens, {self.max_tokens}; "

@@ -8,6 +8,8 @@ import math
 from collections.abc import Generator, Sequence
 from typing import Any
 
+import numpy as np
+
 from .._checks import check_flows
 from ..errors import EmptySourceError, NoLengthError
 from ..flow import DataFlow
@@ -51,6 +53,8 @@ class WeightedMix(DataFlow):
 
     def __init__(self, df_lists: Any, weights: Sequence[float] | None = None, stop: str = "first_exhausted"):
         self.df_lists = check_flows(df_lists)
+        if weights is not None and not isinstance(weights, (Sequence, np.ndarray)):
+            raise TypeError(f"weights must be a list of numbers, got {type(weights).__name__}: {weights!r:.60}")
         self.weights = [1.0] * len(self.df_lists) if weights is None else [_weight(w) for w in weights]
         if len(self.weights) != len(self.df_lists):
             raise ValueError(f"weights must be as many as the flows, {len(self.df_lists)}, got {len(self.weights)}")
