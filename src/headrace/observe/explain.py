@@ -251,17 +251,17 @@ class _Case:
         gain = max(1.0, next_rate / self.rate)
         needed: int | None = None
         kind: Kind
-        if pool.busy < BUSY:
-            kind = "transport"
-            text = (
-                f"{name} limits, and its {_workers(pool)} are busy only {busy} of the time: each waits for the other. "
-                "Give it a larger buffer, or fewer workers."
-            )
-        elif sending_s > pool.work_s:
+        if sending_s > pool.work_s:  # whether they are busy all the time, or wait for their turn to send
             kind = "transport"
             text = (
                 f"sending {self._size(pool)} limits: the {_workers(pool)} of {name} are busy {busy} of the time, of "
                 f"which {percent(sending_s / age_s)} with pickling and copying. {_lighter(pool)}"
+            )
+        elif pool.busy < BUSY:
+            kind = "transport"
+            text = (
+                f"{name} limits, and its {_workers(pool)} are busy only {busy} of the time: each waits for the other. "
+                "Give it a larger buffer, or fewer workers."
             )
         else:
             kind = "stage"
