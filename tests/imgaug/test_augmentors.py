@@ -130,6 +130,15 @@ def test_coordinates_go_where_the_pixels_go(name):
     assert seen >= 4
 
 
+def test_whole_numbers_are_moved_to_where_floats_are():
+    whole = np.array([[3, 5], [10, 1]])
+    turn = imgaug.WarpAffineTransform(cv2.getRotationMatrix2D((4, 4), 30, 1), (20, 10))
+    for transform in (imgaug.ResizeTransform(10, 20, 15, 25), turn):
+        moved = transform.apply_coords(whole.copy())
+        np.testing.assert_allclose(moved, transform.apply_coords(whole.astype(float)))
+        assert transform.apply_coords(whole.astype(np.float32)).dtype == np.float32
+
+
 def test_pasted_images_are_where_the_coordinates_say():
     paste = imgaug.RandomPaste((100, 120), imgaug.ConstantBackgroundFiller(7))
     image = picture(3)

@@ -103,9 +103,7 @@ class ResizeTransform(Transform):
 
     def apply_coords(self, coords: Coords) -> Coords:
         """The coordinates, scaled."""
-        coords[:, 0] *= self.new_w / self.w
-        coords[:, 1] *= self.new_h / self.h
-        return coords
+        return _as_floats(coords * (self.new_w / self.w, self.new_h / self.h), coords)
 
 
 class CropTransform(Transform):
@@ -184,8 +182,7 @@ class WarpAffineTransform(Transform):
 
     def apply_coords(self, coords: Coords) -> Coords:
         """The mapped coordinates. The index of a pixel is half a pixel less than the coordinate of its centre."""
-        moved = (coords - 0.5) @ self.mat[:, :2].T + self.mat[:, 2] + 0.5
-        return np.asarray(moved, coords.dtype)
+        return _as_floats((coords - 0.5) @ self.mat[:, :2].T + self.mat[:, 2] + 0.5, coords)
 
 
 class FlipTransform(Transform):
@@ -386,6 +383,11 @@ class LazyTransform(BaseTransform):
 def keep_channels(result: Image, img: Image) -> Image:
     """OpenCV drops the third axis of images with one channel: give it back."""
     return result[:, :, np.newaxis] if img.ndim == 3 and result.ndim == 2 else result
+
+
+def _as_floats(moved: Coords, coords: Coords) -> Coords:
+    """Moved coordinates in the type they had, unless that is one of integers."""
+    return moved.astype(coords.dtype, copy=False) if coords.dtype.kind == "f" else moved
 
 
 def _as_list(tfm: BaseTransform) -> list[Any]:
