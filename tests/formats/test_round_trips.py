@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,27 @@ def test_worker_processes_open_the_files_themselves(tmp_path: Path) -> None:
     with hr.MultiProcessRunner(flow, 8, 1) as running:
         got = list(running)
     assert same(got, [e for form, _ in paths for e in form.expected(4)])
+
+
+@every_format
+def test_a_forked_child_reads_what_its_parent_is_reading(form: Format, tmp_path: Path) -> None:
+    path = form.write(tmp_path)
+    flow = form.load(path, shuffle=False)
+    running = iter(flow)
+    next(running)
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            again = [same(list(f), form.expected(20)) for f in (flow, form.load(path, shuffle=False))]
+            os.write(write, repr(again).encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        assert pipe.read() == "[True, True]"
+    assert os.waitpid(child, 0)[1] == 0
+    assert same(list(running), form.expected(20)[1:])
 
 
 def test_readers_of_old_projects_have_rng(tmp_path: Path) -> None:

@@ -58,6 +58,10 @@ class Database:
             raise FormatError(f"{self.path}: there is no key {key!r}")
         return value
 
+    def close(self) -> None:
+        """Close it, whoever has it."""
+        self._env.close()
+
     def header(self) -> dict[str, Any] | None:
         """What `LMDBSerializer` wrote about the database; None: somebody else wrote it.
 
@@ -108,19 +112,33 @@ class _OnlyData(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name} is not data")
 
 
-_databases: weakref.WeakValueDictionary[tuple[int, int, int], Database] = weakref.WeakValueDictionary()
+_File = tuple[int, int]  # device and inode
+_databases: weakref.WeakValueDictionary[_File, Database] = weakref.WeakValueDictionary()
+_inherited: dict[_File, Database] = {}
 _opening = threading.Lock()
-os.register_at_fork(after_in_child=lambda: globals().update(_opening=threading.Lock()))
+
+
+def _after_fork() -> None:
+    """What the parent had open must not be used here, nor may it be opened again before it is closed."""
+    global _opening
+    _opening = threading.Lock()
+    _inherited.update(_databases)
+    _databases.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def open_database(path: str) -> Database:
     """The database, which all readers in this process share."""
-    file = os.stat(path)
-    key = (os.getpid(), file.st_dev, file.st_ino)
+    stat = os.stat(path)
+    file = stat.st_dev, stat.st_ino
     with _opening:
-        database = _databases.get(key)
+        database = _databases.get(file)
         if database is None:
-            database = _databases[key] = Database(path)
+            if file in _inherited:
+                _inherited.pop(file).close()
+            database = _databases[file] = Database(path)
         return database
 
 
