@@ -82,8 +82,15 @@ def test_the_folder_comes_from_the_environment(folder, monkeypatch):
     write_mnist(root / "fashion_mnist_data", "train", 4)
     monkeypatch.delenv("HEADRACE_DATASET", raising=False)
     monkeypatch.delenv("TENSORPACK_DATASET", raising=False)
+    monkeypatch.setenv("HOME", str(folder / "home"))
     with pytest.raises(ValueError, match="set HEADRACE_DATASET to the folder that holds mnist_data/"):
         dataset.Mnist("train")
+    usual = folder / "home" / "tensorpack_data"  # where tensorpack has put it, if nobody said where
+    usual.mkdir(parents=True)
+    write_mnist(usual / "mnist_data", "train", 2)
+    assert len(dataset.Mnist("train")) == 2
+    with pytest.raises(ValueError, match="set HEADRACE_DATASET"):
+        dataset.Cifar10("train")
     monkeypatch.setenv("TENSORPACK_DATASET", str(root))
     assert len(dataset.Mnist("train")) == 3
     assert len(dataset.FashionMnist("train")) == 4

@@ -17,6 +17,8 @@ __all__ = ["check_split", "dataset_folder", "find_file", "load_mat", "mat_variab
 def dataset_folder(name: str, folder: Any = None, *, make: bool = False) -> Path:
     """The folder of a data set: the argument, else ``name`` below ``HEADRACE_DATASET`` or ``TENSORPACK_DATASET``.
 
+    Where neither variable is set, and ``name`` is below ``~/tensorpack_data``, it is that: tensorpack's default.
+
     Args:
         name: as tensorpack has it.
         folder: what the user gave.
@@ -28,6 +30,8 @@ def dataset_folder(name: str, folder: Any = None, *, make: bool = False) -> Path
     """
     if folder is None:
         root = os.environ.get("HEADRACE_DATASET") or os.environ.get("TENSORPACK_DATASET")
+        if not root and (usual := Path("~/tensorpack_data").expanduser()).joinpath(name).is_dir():
+            root = str(usual)
         if not root:
             raise ValueError(
                 f"where is the data set? Give its folder as an argument, or set HEADRACE_DATASET to the folder that "
