@@ -228,7 +228,7 @@ def test_a_file_that_vanishes_is_a_bad_record(tmp_path: Path) -> None:
     assert len(list(form.load(path, shuffle=False))) == 3
 
 
-@pytest.mark.parametrize("name", ["x.tfrecord", "x.tar"])
+@pytest.mark.parametrize("name", ["x.tfrecord", "x.tar", "x.jsonl"])
 def test_a_compressed_file_is_recognized(name: str, tmp_path: Path) -> None:
     import gzip
 

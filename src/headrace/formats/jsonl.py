@@ -15,6 +15,7 @@ from .writing import PathLike, save
 __all__ = ["JSONLinesData", "JSONLinesSerializer"]
 
 _BLOCK_BYTES = 1 << 20
+_COMPRESSED = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"  # as gzip and zstd begin
 _SPACES = np.frombuffer(b" \t\r", np.uint8)  # what JSON has besides line ends
 
 
@@ -46,6 +47,8 @@ class JSONLinesData(FilesReader):
     """
 
     def _scan(self, file: File, damage: list[Exception]) -> Index:
+        if file.read(0, min(4, file.size)).startswith(_COMPRESSED):
+            raise file.error(0, "this is no JSON (it is compressed: unpack it first)")
         newlines, indented = [np.array([-1], np.int64)], []
         last = -1
         for at in range(0, file.size, _BLOCK_BYTES):
