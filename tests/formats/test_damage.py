@@ -10,6 +10,7 @@ import re
 import struct
 import subprocess
 import sys
+import tarfile
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -507,6 +508,33 @@ def test_huge_metadata_is_not_held_more_than_once(tmp_path: Path) -> None:
         next(running)
     assert len(flow) == 1_000_000
     assert len(str(flow.state_dict())) < 1000
+
+
+@pytest.mark.parametrize("kind", [b"x", b"g", b"L"])
+def test_a_tar_header_that_announces_ten_gigabytes_is_not_read(kind: bytes, tmp_path: Path) -> None:
+    good = by_name("x.tar").write(tmp_path, 3)
+    info = tarfile.TarInfo("name")
+    info.type, info.size = kind, 10 << 30
+    bad = tmp_path / "bad.tar"
+    bad.write_bytes(info.tobuf(tarfile.GNU_FORMAT))
+    os.truncate(bad, 11 << 30)  # a hole, which takes no room on the disk
+    with pytest.raises(hr.FormatError, match=r"bad\.tar: at byte 0: .* a header of 10737418240 bytes"):
+        len(hr.WebDatasetData(bad))
+    flow = hr.WebDatasetData([bad, good], on_error="skip")
+    assert len(list(flow)) == 3
+    assert [str(error.index) for error in flow.errors] == ["-1"]
+
+
+def test_lmdb_where_address_space_is_limited(tmp_path: Path) -> None:
+    code = (
+        "import resource, headrace as hr\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))\n"
+        "flow = hr.DataFromList(list(range(9)), shuffle=False)\n"
+        "hr.LMDBSerializer.save(flow, 'x.lmdb', progress=False)\n"
+        "print(list(hr.LMDBSerializer.load('x.lmdb', shuffle=False)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout == "[0, 1, 2, 3, 4, 5, 6, 7, 8]\n", done.stderr
 
 
 def test_the_index_of_a_shard_takes_few_bytes_for_each_sample(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from ..errors import FormatError
 from ..parallel.policy import OnErrorChoice
 from ..stages.map import MapData
 from .extras import need
-from .lmdb_database import FORMAT, HEADER, MAP_BYTES, VERSION, open_database
+from .lmdb_database import FORMAT, HEADER, VERSION, open_database
 from .reader import Reader, Records
 from .records import check_codec, pack, unpack
 from .writing import PathLike, save
@@ -290,9 +290,7 @@ class _Sink:
         self._errors = lmdb.Error
         self._path = path
         with self._as_oserror():
-            self._env = lmdb.open(
-                os.fspath(path), subdir=False, map_size=MAP_BYTES, lock=False, meminit=False, sync=False
-            )
+            self._env = _open_to_write(lmdb, os.fspath(path))
             self._transaction = self._env.begin(write=True)
 
     def _as_oserror(self) -> _AsOSError:
@@ -323,6 +321,20 @@ class _Sink:
         if hasattr(self, "_env"):
             self._transaction.abort()
             self._env.close()
+
+
+def _open_to_write(lmdb: Any, path: str) -> Any:
+    """A database with room for 2 TiB, or for less where address space is limited; the file is no larger than needed."""
+
+    def open_with(map_bytes: int) -> Any:
+        return lmdb.open(path, subdir=False, map_size=map_bytes, lock=False, meminit=False, sync=False)
+
+    for bits in range(41, 30, -1):
+        try:
+            return open_with(1 << bits)
+        except lmdb.MemoryError:
+            pass
+    return open_with(1 << 30)
 
 
 class _AsOSError:

@@ -13,12 +13,11 @@ from typing import Any
 from ..errors import FormatError
 from .extras import need
 
-__all__ = ["FORMAT", "HEADER", "MAP_BYTES", "VERSION", "Database", "open_database"]
+__all__ = ["FORMAT", "HEADER", "VERSION", "Database", "open_database"]
 
 HEADER = b"__headrace__"
 _KEYS = b"__keys__"
 FORMAT, VERSION = "headrace-lmdb", 1
-MAP_BYTES = 1 << 41  # address space; the file is as large as what is in it
 
 
 class Database:
@@ -31,7 +30,13 @@ class Database:
         _check_size(path)
         try:
             self._env = lmdb.open(
-                path, subdir=False, readonly=True, lock=False, readahead=False, map_size=MAP_BYTES, max_readers=100
+                path,
+                subdir=False,
+                readonly=True,
+                lock=False,
+                readahead=False,
+                map_size=os.path.getsize(path),  # of address space, which may be limited
+                max_readers=100,
             )
             self.count = self._env.stat()["entries"]
             for key in (HEADER, _KEYS):

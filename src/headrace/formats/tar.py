@@ -7,6 +7,7 @@ Tar members begin with a header of 512 bytes (POSIX pax or ustar, or GNU), and a
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
 import json
 import os
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["WebDatasetData", "WebDatasetSerializer"]
 
 _BLOCK = 512
+_HEADER_BYTES = 1 << 20  # more than any name is long
 
 
 class WebDatasetData(FilesReader):
@@ -69,7 +71,7 @@ class WebDatasetData(FilesReader):
             at = 0
             try:
                 # Uncompressed and by our own hand: tarfile takes a damaged header after the first for the end.
-                with tarfile.open(fileobj=raw, mode="r:") as tar:
+                with tarfile.open(fileobj=raw, mode="r:", tarinfo=_tar_info()) as tar:
                     while (member := tar.next()) is not None:
                         at = tar.offset  # of the next one
                         tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all
@@ -92,6 +94,26 @@ class WebDatasetData(FilesReader):
         begin = int(index.offsets[number])
         data = file.read(begin, int(index.sizes[number]))  # in one go: by URL, each read may be a request
         return {"__key__": key, **{name: data[at - begin : at - begin + size] for name, at, size in parts}}
+
+
+@functools.cache
+def _tar_info() -> type[tarfile.TarInfo]:
+    import tarfile
+
+    about_others = {
+        *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+        *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+    }
+
+    class Info(tarfile.TarInfo):
+        """Refuses headers that would take all memory: tarfile reads what they announce."""
+
+        def _proc_member(self, tar: tarfile.TarFile) -> Any:
+            if self.type in about_others and self.size > _HEADER_BYTES:
+                raise tarfile.ReadError(f"a header of {self.size} bytes, longer than any name is")
+            return super()._proc_member(tar)  # type: ignore[misc]
+
+    return Info
 
 
 @dataclasses.dataclass(frozen=True)
