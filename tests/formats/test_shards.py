@@ -40,6 +40,19 @@ def test_more_files_than_datapoints_are_read_as_well(name: str, tmp_path: Path) 
     assert hr.save_shards(flow, tmp_path / form.name, 5, progress=False, resume=True) == 0
 
 
+@pytest.mark.parametrize("name", ["x.tar", "x.jsonl"])
+def test_files_of_two_sets_are_never_mixed(name: str, tmp_path: Path) -> None:
+    flow = hr.DataFromList([{"txt": str(n)} for n in range(6)], shuffle=False)
+    hr.save_shards(flow, tmp_path / name, 3, progress=False)
+    (tmp_path / name.replace("x", "x-other")).touch()
+    before = sorted(os.listdir(tmp_path))
+    for how in ({}, {"overwrite": True}, {"resume": True}):
+        with pytest.raises(FileExistsError, match=r"another number of files, .*/x-00000"):
+            hr.save_shards(flow, tmp_path / name, 2, progress=False, **how)
+    assert sorted(os.listdir(tmp_path)) == before
+    assert hr.save_shards(flow, tmp_path / name, 3, progress=False, overwrite=True) == 6
+
+
 def test_folders_are_overwritten_by_folders_only(tmp_path: Path) -> None:
     files = hr.DataFromList([{"path": f"{n}.txt", "data": b"new"} for n in range(4)], shuffle=False)
     for _ in range(2):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import os
+import re
 from typing import Any
 
 from .._checks import check_count
@@ -60,7 +61,8 @@ def save_shards(
     Raises:
         TypeError, ValueError: a bad argument; a flow whose order differs from process to process (a runner, or
             ``ordered=False``).
-        FileExistsError: a file exists, and neither argument allows for that; nothing has been written.
+        FileExistsError: a file exists, and neither argument allows for that; or there is one of the same name that
+            belongs to another number of shards, so that a pattern would find both. Nothing has been written.
         Exception: what ``save`` raises, with the worker's traceback as its cause. Files that are complete stay.
 
     Example:
@@ -78,6 +80,7 @@ def save_shards(
     check_same_order(flow, "save_shards")
     form = format_of(path)
     paths = shard_paths(path, check_count("shards", shards))
+    _refuse_others(path, paths)
     todo = [
         (index, path) for index, path in enumerate(paths) if _prepare(path, form, overwrite=overwrite, resume=resume)
     ]
@@ -92,6 +95,17 @@ def save_shards(
             count += written
             bar.update()
     return count
+
+
+def _refuse_others(path: PathLike, paths: list[PathLike]) -> None:
+    folder, name = os.path.split(os.fspath(path))
+    if is_url(path) or not os.path.isdir(folder or "."):
+        return
+    stem, suffix = map(re.escape, os.path.splitext(name))
+    for other in sorted({*os.listdir(folder or ".")} - {os.path.basename(p) for p in paths}):
+        if re.fullmatch(rf"{stem}-\d+(-of-\d+)?{suffix}", other):
+            advice = "it is one of another number of files, and a pattern would mix both; remove these, or rename yours"
+            raise FileExistsError(errno.EEXIST, advice, os.path.join(folder, other))
 
 
 def _prepare(path: PathLike, form: Format, *, overwrite: bool, resume: bool) -> bool:
