@@ -7,9 +7,7 @@ import gc
 import inspect
 import itertools
 import os
-import re
 import threading
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -171,15 +169,20 @@ def test_a_seed_reproduces_what_several_copies_give_together(runner: Face) -> No
     assert run() == run()
 
 
-def test_copies_that_are_the_same_warn_once(runner: Face) -> None:
-    with runner(lambda: ints(200), 2, buffer=4) as flow, warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        wait_until(lambda: list(flow) and caught, 60)  # the second copy may be up later than the first
-        for _ in range(3):
-            list(flow)
-    (warning,) = caught
-    assert warning.category is RuntimeWarning
-    assert re.search(r"begin with the same datapoints.*shard=True", str(warning.message))
+@pytest.mark.parametrize(("count", "buffer"), [(200, 4), (10, 5), (5000, 50)])
+def test_copies_that_are_the_same_warn_once_in_the_first_pass(runner: Face, count: int, buffer: int) -> None:
+    """Also if that is over before the second copy has begun."""
+    flow = runner(lambda: ints(count), 2, buffer=buffer)
+    with pytest.warns(RuntimeWarning, match=r"begin with the same datapoints.*shard=True"):
+        passes = [list(flow)]
+    passes += [list(flow) for _ in range(3)]  # (a second warning would be an error)
+    flow.close()
+    assert [len(datapoints) for datapoints in passes] == [count] * 4
+
+
+def test_copies_that_differ_do_not_warn(runner: Face) -> None:
+    with runner(lambda: functions.Noise(10), 3) as flow:
+        assert [len(list(flow)) for _ in range(2)] == [10, 10]
 
 
 # -- leaving

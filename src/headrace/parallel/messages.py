@@ -124,7 +124,7 @@ class Done(NamedTuple):
         state: where that copy stands after these values.
         loose: map-and-batch: the values are single results, not batches.
         produced: how many datapoints the copy of a runner has given since its Begin, with these.
-        digest: of the first datapoints of a runner's copy, once.
+        digests: of the first datapoints of a runner's copy, as far as it has come; until there are enough.
         spent: the worker's books, now and then.
     """
 
@@ -139,7 +139,7 @@ class Done(NamedTuple):
     state: Any = None
     loose: bool = False
     produced: int = 0
-    digest: bytes | None = None
+    digests: bytes | None = None
     spent: Spent | None = None
 
 

@@ -32,7 +32,7 @@ from .pickling import explain
 if TYPE_CHECKING:
     from .transports.base import Channel
 
-__all__ = ["MapAndBatchProgram", "MapProgram", "Outcome", "Program", "ReplicateProgram"]
+__all__ = ["DIGESTED", "DIGEST_BYTES", "MapAndBatchProgram", "MapProgram", "Outcome", "Program", "ReplicateProgram"]
 
 
 @dataclasses.dataclass(slots=True)
@@ -46,7 +46,7 @@ class Outcome:
     state: Any = None
     loose: bool = False
     produced: int = 0
-    digest: bytes | None = None
+    digests: bytes | None = None
 
 
 class Program(Protocol):
@@ -132,8 +132,10 @@ def _raising(error: Exception) -> Iterator[Any]:
     yield
 
 
-_DIGESTED = 4
+DIGESTED = 4
 """So many first datapoints are compared between copies."""
+
+DIGEST_BYTES = 16
 
 
 class MapProgram:
@@ -233,7 +235,7 @@ class ReplicateProgram:
         self._stream: Iterator[Any] = iter(())
         self._ended = False
         self._produced = 0
-        self._first: list[bytes] | None = []  # digests of the first datapoints, until they are sent
+        self._first: list[bytes] | None = []  # digests of the first datapoints, until all are sent
         self._state_cost_s = 0.0
         self._state_at = 0.0
 
@@ -265,7 +267,7 @@ class ReplicateProgram:
             resumed = False
             for datapoint in flow:
                 empty = False
-                if self._first is not None and len(self._first) < _DIGESTED:
+                if self._first is not None and len(self._first) < DIGESTED:
                     self._first.append(_digest_of(datapoint))
                 yield datapoint
             if empty or self._shard:
@@ -284,7 +286,7 @@ class ReplicateProgram:
         outcome.produced = self._produced
         outcome.ended = self._ended or bool(outcome.failures)
         outcome.state = self._state()
-        outcome.digest = self._digest(outcome.ended)
+        outcome.digests = self._digests(outcome.ended)
         return outcome
 
     def _state(self) -> Any:
@@ -297,12 +299,13 @@ class ReplicateProgram:
         self._state_cost_s = self._state_at - now
         return node
 
-    def _digest(self, ended: bool) -> bytes | None:
-        if self._first is None or (len(self._first) < _DIGESTED and not ended):
+    def _digests(self, ended: bool) -> bytes | None:
+        if self._first is None:
             return None
-        digest = hashlib.blake2b(b"".join(self._first), digest_size=16).digest() if self._first else None
-        self._first = None
-        return digest
+        digests = b"".join(self._first)
+        if len(self._first) == DIGESTED or ended:
+            self._first = None
+        return digests
 
     def close(self) -> None:
         """See `Program`."""
@@ -312,6 +315,6 @@ class ReplicateProgram:
 
 def _digest_of(datapoint: Any) -> bytes:
     try:
-        return hashlib.blake2b(pickle.dumps(datapoint, 5), digest_size=16).digest()
+        return hashlib.blake2b(pickle.dumps(datapoint, 5), digest_size=DIGEST_BYTES).digest()
     except Exception:
-        return b"?"  # what cannot be pickled is reported where it is sent
+        return b"?" * DIGEST_BYTES  # what cannot be pickled is reported where it is sent

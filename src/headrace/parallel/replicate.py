@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -14,8 +16,15 @@ from .ledger import Ledger, Task, Values
 from .messages import Done
 from .pace import Pace
 from .pool import Pool, Worker
+from .programs import DIGEST_BYTES, DIGESTED
 
 __all__ = ["CopyConversation"]
+
+_BEGIN_S = 1.0
+"""So long the end of a first pass may wait for copies that have not begun."""
+
+_FEW = 2
+"""So many first datapoints are compared if there was no room for more."""
 
 
 class Position:
@@ -157,7 +166,8 @@ class CopyConversation(Conversation):
         super().__init__(pool, pace, name, state, ordered=False, max_retries=max_retries)
         self._copies = copies
         self._shard = shard
-        self._digests: dict[bytes, int] | None = {}
+        # Digests of the first datapoints, by copy; None: they are not compared, or no more.
+        self._first: dict[int, bytes] | None = {} if not shard and len(copies) > 1 else None
 
     def _greet(self, worker: Worker) -> None:
         copy = self._copies.next_idle()
@@ -165,6 +175,8 @@ class CopyConversation(Conversation):
             return
         self._copies.assign(copy, worker)
         at = copy.received
+        if at.resume is not None or at.skip:
+            self._first = None  # it goes on somewhere else than at its beginning
         begin = self._begin(worker, copy=(copy.index, len(self._copies)), resume=at.resume, skip=at.skip)
         self._pool.post(worker, begin._replace(pass_index=self._copies.pass_index))
 
@@ -193,26 +205,57 @@ class CopyConversation(Conversation):
                 f"{self._name}: copy {copy.index} has given {done.produced} datapoints, of which "
                 f"{copy.seen - copy.seen_before} have come in"
             )
-        if done.digest is not None:
-            self._compare(done.digest, copy.index)
+        if done.digests is not None and self._first is not None:
+            self._first[copy.index] = done.digests
+            self._compare(DIGESTED)
         if done.ended and not failures and copy.worker == worker.number:
             self._copies.release(copy)
             self._greet(worker)  # there may be another copy to run
 
-    def _compare(self, digest: bytes, index: int) -> None:
-        """Warn once if two copies begin with the same datapoints."""
-        if self._digests is None:
-            return
-        twin = self._digests.setdefault(digest, index)
-        if twin != index:
-            self._digests = None
+    def hear_all(self) -> None:
+        """At the end of a first pass, give copies that have not begun a moment, to see whether they begin alike.
+
+        It may have been so short that all of it came from one copy.
+        """
+        deadline = time.monotonic() + _BEGIN_S
+        try:
+            while (left_s := deadline - time.monotonic()) > 0:
+                late = self._late()
+                for worker, copy in late:
+                    if not worker.tasks and (count := min(DIGESTED, self._pace.next_size(self._ledger))) > 0:
+                        self._pool.give(worker, self._ledger.open(None, count, copy.index))
+                if not any(worker.tasks for worker, _ in late):
+                    break
+                self._receive(left_s)
+        except BaseException:
+            self._pool.abort()
+            raise
+        self._compare(_FEW)
+
+    def _late(self) -> list[tuple[Worker, Copy]]:
+        """Copies whose first datapoints are still to come, if they are to be compared."""
+        first = self._first
+        if first is None:
+            return []
+        running = ((w, copy) for w in self._pool.workers.values() if (copy := self._copies.of(w)) is not None)
+        return [(w, copy) for w, copy in running if len(first.get(copy.index, b"")) < DIGESTED * DIGEST_BYTES]
+
+    def _compare(self, least: int) -> None:
+        """Warn once if two copies begin with the same datapoints, as far as they are known: at least so many."""
+        first = self._first or {}
+        for (one, digests), (twin, others) in itertools.combinations(sorted(first.items()), 2):
+            known = min(len(digests), len(others))
+            if known < least * DIGEST_BYTES or digests[:known] != others[:known]:
+                continue
+            self._first = None
             warnings.warn(
-                f"{self._name}: copies {twin} and {index} of the flow begin with the same datapoints, so you get them "
+                f"{self._name}: copies {one} and {twin} of the flow begin with the same datapoints, so you get them "
                 "more than once. Shuffle the flow (its random numbers differ from copy to copy), or use shard=True for "
                 "an exact pass",
                 RuntimeWarning,
                 stacklevel=2,
             )
+            return
 
     def _held(self, worker: Worker, tasks: list[Task]) -> str:
         copy = self._copies.of(worker)

@@ -71,14 +71,18 @@ class _Runner(ParallelFlow):
         if length == 0:
             return
         runtime = self._runtime
+        conversation = None
         stream, runtime.stream = runtime.stream, None
         if stream is None or runtime.pool is None or runtime.pool.closed:
-            stream = self._open_stream(state)
+            conversation = self._open_stream(state)
+            stream = conversation.run()
         state.kept["inside"] = True  # of a pass: if it is left, a loaded table of copies is not for the next one
         done = state.get("done", 0)
         state["done"] = _Count(state.kept["copies"], done)
         try:
             yield from itertools.islice(stream, None if length is None else length - done)
+            if conversation is not None and length is not None:
+                conversation.hear_all()
         except GeneratorExit:
             runtime.left = state  # the table of copies stays, for saving
             stream.close()
@@ -104,7 +108,7 @@ class _Runner(ParallelFlow):
                 runtime.kept.pop("copies", None)
         return super()._begin(node)
 
-    def _open_stream(self, state: State) -> Running:
+    def _open_stream(self, state: State) -> CopyConversation:
         saved = state.kept.get("copies")
         copies = Copies(self._copies, shard=self.shard, pass_index=state.pass_index, saved=saved)
         state.kept["copies"] = copies
@@ -116,7 +120,7 @@ class _Runner(ParallelFlow):
             max_retries=self.max_retries,
             copies=copies,
             shard=self.shard,
-        ).run()
+        )
 
     def _pace(self) -> Pace:
         return Pace(self._copies, self._limit, elastic=self._elastic)

@@ -101,7 +101,7 @@ def _perform(channel: Channel, program: Program, task: Work, body: Any, clock: W
         state=outcome.state,
         loose=outcome.loose,
         produced=outcome.produced,
-        digest=outcome.digest,
+        digests=outcome.digests,
         spent=clock.spent(),
     )
     channel.send(done)
