@@ -18,7 +18,7 @@ from headrace import cli
 from headrace.commands.arguments import write_json
 
 PIPELINE = """
-import itertools, os, sys
+import itertools, os, sys, time
 import headrace as hr
 
 def make_flow():
@@ -79,6 +79,14 @@ def told(flow):
 
 def interrupted():
     return told(endless())
+
+def never():
+    def tell():
+        os.write(1, b"now\\n")
+        while True:
+            time.sleep(1)
+        yield
+    return hr.DataFromGenerator(tell)
 
 def interrupted_in_processes():
     return told(hr.MultiProcessMapData(endless(), 2, lambda n: n))
@@ -328,11 +336,22 @@ def test_ctrl_c_prints_what_was_measured_until_then(folder: Path, target: str) -
     assert report["count"] >= 10
 
 
-def test_ctrl_c_before_anything_was_measured(folder: Path) -> None:
+def test_ctrl_c_in_the_warm_up_prints_the_figures_of_that(folder: Path) -> None:
     code, out, err = interrupt_when_told(folder, "pipeline:interrupted", "--warmup", "1000000000", "--json", "out.json")
 
+    report = json.loads((folder / "out.json").read_text())
+    assert code == 130
+    assert "datapoints/s" in out
+    assert err == "interrupted: the figures are of what was measured until then\n"
+    assert (report["interrupted"], report["warmup"]) == (True, 0)
+    assert report["count"] >= 10
+
+
+def test_ctrl_c_before_the_first_datapoint_leaves_nothing(folder: Path) -> None:
+    code, out, err = interrupt_when_told(folder, "pipeline:never", "--json", "out.json")
+
     assert (code, out) == (130, "")
-    assert "when it was interrupted, all within the warm-up" in err
+    assert "had given 0 datapoints when it was interrupted" in err
     assert files(folder) == ["pipeline.py"]
 
 

@@ -132,6 +132,8 @@ class TestDataSpeed(ProxyDataFlow):
 class Measurement:
     """One measurement: `run` it, then ask for the `result`; there is one also after a run that was interrupted.
 
+    (Of one that was interrupted in its warm-up, the result is about that, and `warmup` is 0.)
+
     Args:
         flow: what is measured.
         size: how many datapoints at most; None: as many as there are.
@@ -163,6 +165,7 @@ class Measurement:
         self._nbytes = 0
         self._seconds = 0.0
         self._first_s = 0.0
+        self._warming = False
         self._ended = False
 
     def run(self) -> None:
@@ -178,16 +181,16 @@ class Measurement:
                     arrived = now()
                     if read == 1:
                         self._first_s = arrived - begin
-                    if not warming:
-                        latencies.append(arrived - last)
-                        nbytes += count_bytes(dp)
+                    latencies.append(arrived - last)
+                    nbytes += count_bytes(dp)
                     if arrived - shown > 0.1:
                         bar.update(read - bar.n)
                         shown = arrived
                     if warming:
                         warming = read < self.warmup and arrived - begin < self._warmup_limit_s
                         if not warming:
-                            self.warmup = read
+                            self.warmup, nbytes = read, 0
+                            del latencies[:]
                             begin = arrived = now()
                     elif len(latencies) == self._size or arrived - begin >= self._limit_s:
                         break
@@ -197,23 +200,26 @@ class Measurement:
                 arrived = now()
             finally:
                 self._read, self._nbytes, self._seconds = read, nbytes, arrived - begin
+                self._warming = warming
+                if warming and not self._ended:
+                    self.warmup = 0
             bar.update(read - bar.n)
 
     @property
     def ended_warming(self) -> bool:
         """Whether the flow gave something, but ended in the warm-up."""
-        return self._ended and self._read > 0 and not self._latencies
+        return self._ended and self._read > 0 and (self._warming or not self._latencies)
 
     def result(self) -> SpeedResult:
         """The figures of the datapoints that were measured.
 
         Raises:
-            ValueError: there were none: the flow is empty, or ended (or was interrupted) in the warm-up.
+            ValueError: there were none: the flow is empty, or ended in the warm-up, or was interrupted too early.
         """
         count = len(self._latencies)
-        if not count:
+        if not count or self.ended_warming:
             if not self._ended:
-                what = f"had given {self._read} datapoints when it was interrupted, all within the warm-up"
+                what = f"had given {self._read} datapoints when it was interrupted"
             elif self.ended_warming:
                 what = f"ended after {self._read} datapoints, within the warm-up of {self.warmup}"
             else:
