@@ -138,7 +138,7 @@ class WorkerInfo:
 
     Attributes:
         index: number of this copy, from 0.
-        count: how many copies there are.
+        count: how many copies there are; of runners with ``shard=True`` in each other, those of all of them.
         seed: an integer of its own for each copy and pass.
         pass_index: number of the runner's pass, from 0.
     """

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import os
+import random
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,67 @@ def test_runner_around_mapper(outer: Any, inner: Any) -> None:
 def test_runner_in_runner(outer: Any, inner: Any) -> None:
     with outer(inner(ints(8), 1), 1) as flow:
         assert [list(flow) for _ in range(3)] == [list(range(8))] * 3
+
+
+class Claims(hr.DataFlow):
+    """Takes its share by itself."""
+
+    def __iter__(self) -> Any:
+        info = hr.worker_info()
+        assert info is not None
+        return iter(range(info.index, 30, info.count))
+
+
+@pytest.mark.parametrize("outer", contracts.RUNNERS.values(), ids=contracts.RUNNERS)
+@pytest.mark.parametrize("inner", contracts.RUNNERS.values(), ids=contracts.RUNNERS)
+@pytest.mark.parametrize("source", [Claims, lambda: hr.DataFromList(range(30))], ids=["its own share", "list"])
+def test_shares_of_shares_are_exact(outer: Any, inner: Any, source: Any) -> None:
+    with outer(lambda: inner(source, 2, shard=True), 3, shard=True) as flow:
+        for _ in range(3):
+            assert sorted(flow) == list(range(30))
+
+
+def uneven(n: int) -> int:
+    time.sleep(random.random() * 0.004)
+    return n
+
+
+@pytest.mark.parametrize("how", ["saved", "killed"])
+def test_a_copy_goes_on_exactly_over_a_mapper_that_need_not_keep_the_order(how: str) -> None:
+    def make() -> hr.DataFlow:
+        return hr.MultiProcessRunnerZMQ(threads(ints(200), 4, uneven, ordered=False), 1, shard=True)
+
+    with make() as flow:
+        running = iter(flow)
+        got = [next(running) for _ in range(77)]
+        if how == "killed":
+            os.kill(pids(flow)[0], signal.SIGKILL)
+            got.extend(running)
+        saved = flow.state_dict()
+    if how == "saved":
+        with make() as flow:
+            flow.load_state_dict(saved)
+            got.extend(flow)
+    assert sorted(got) == list(range(200))
+
+
+def test_shares_above_a_mapper_that_need_not_keep_the_order() -> None:
+    """A cache needs all datapoints, so each copy takes every second one of what comes out of it."""
+    cached = hr.CacheData(threads(ints(60), 4, uneven, ordered=False))
+    with hr.MultiProcessRunnerZMQ(cached, 2, shard=True) as flow:
+        assert [sorted(flow), sorted(flow)] == [list(range(60))] * 2
+
+
+def draw_globally(n: int) -> tuple[int, float]:
+    time.sleep(0.002)  # so that all workers come to their turn
+    return os.getpid(), random.random()
+
+
+def test_workers_in_different_copies_do_not_draw_the_same_numbers() -> None:
+    with hr.MultiProcessRunnerZMQ(processes(ints(100), 2, draw_globally), 2, shard=True) as flow:
+        drawn = list(flow)
+    assert len({pid for pid, _ in drawn}) > 2
+    assert len({number for _, number in drawn}) == 100
 
 
 @pytest.mark.parametrize("inner", contracts.RUNNERS.values(), ids=contracts.RUNNERS)

@@ -124,7 +124,8 @@ class _Mapper(ParallelFlow):
         state["errors"] = self._errors
         length = known_length(self.ds) if self.strict else None
         return {
-            "ordered": self.ordered,
+            # A copy of a runner is replaced and resumed by count, so its order has to be the same each time.
+            "ordered": self.ordered or bool(state.place.copy),
             "max_retries": self.max_retries,
             "endless": not self.strict,
             "on_error": OnError(self.on_error, self.max_errors, length, self._errors, type(self).__name__),
@@ -173,7 +174,8 @@ class MultiProcessMapDataZMQ(_Mapper):
             more, as many as it takes to keep the workers busy.
         strict: whether a pass ends when the input's does (default, unlike tensorpack's). False: an endless stream over
             passes of the input.
-        ordered: whether results keep the order of the input; if not, they come as they are done.
+        ordered: whether results keep the order of the input; if not, they come as they are done (except in the copies
+            of a runner, which have to give the same each time).
         on_error: what happens to a datapoint that fails: ``"raise"`` its exception, ``"skip"`` it, or call a function
             with the exception, whose result takes its place (None: nothing does). What failed is listed in ``errors``.
         max_errors: how many bad datapoints of a pass are too many (`TooManyErrors`): a count, or a fraction of the

@@ -159,7 +159,7 @@ class MapProgram:
         self._place = begin.place
         self._call_of_pass.clear()
         if self._in_process:
-            seed_globals(begin.place.sequence(begin.pass_index, begin.stream, begin.worker))
+            seed_globals(begin.place.sequence(begin.pass_index, begin.stream, begin.worker, *begin.place.share))
 
     def run(self, task: Work, items: list[Any], channel: Channel) -> Outcome:
         """See `Program`."""
@@ -244,6 +244,9 @@ class ReplicateProgram:
         self._stream = iter(())  # drops the generator of the pass that was left, if any
         index, count = begin.copy
         self._flow = self._flows[begin.worker % len(self._flows)]  # each thread has its own
+        if self._shard:  # of the share that the runner itself has to give, in a copy of another one
+            ours, shares = begin.place.share
+            index, count = index * shares + ours, count * shares
         own = dataclasses.replace(begin.place, copy=(*begin.place.copy, index)).sequence(begin.pass_index)
         if self._in_process:
             seed_globals(own)

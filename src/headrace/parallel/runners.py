@@ -42,7 +42,7 @@ class _Runner(ParallelFlow):
         self._copies = copies
         self._limit = limit
         self._elastic = elastic
-        self.shard = check_choice("shard", shard, (True, False))
+        self.shard = self.takes_share = check_choice("shard", shard, (True, False))
         self._seed = check_seed(seed)
 
     @property
@@ -162,7 +162,8 @@ class MultiProcessRunnerZMQ(_Runner):
             be more.
         shard: False: the copies are independent, and each runs the flow for ever. True: each copy gives its share of
             one and the same pass, and the pass ends when all have ended. The share is taken at the sources, or where
-            the flow does something that needs all datapoints; a flow that asks `worker_info` takes it by itself.
+            the flow does something that needs all datapoints; a flow that asks `worker_info` takes it by itself. A
+            runner with shards in a copy of another one divides the share of that copy.
         max_retries: how many workers may die on one copy, in a row and without giving anything.
         seed: fixes the random numbers of the copies (each has its own) and of flows below.
         start_method: see `MultiProcessMapDataZMQ`.
