@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -49,7 +48,7 @@ class MapFunction:
         """
         func = self.func
         if self.spreads:
-            return functools.partial(_spread, func)
+            return lambda dp: func(*dp) if isinstance(dp, (list, tuple)) else _spread(func, dp)
         if private:
             return func
         return lambda dp: func(copy.copy(dp)) if isinstance(dp, (list, dict)) else func(dp)
