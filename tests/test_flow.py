@@ -64,6 +64,31 @@ def test_new_style_flows_answer_to_the_old_names():
     assert flow.size() == 2
 
 
+def test_old_style_subclasses_may_call_super():
+    class Twice(hr.BatchData):
+        def get_data(self):
+            for batch in super().get_data():
+                yield 2 * batch
+
+        def size(self):
+            return super().size()
+
+    class Thrice(Twice):
+        def get_data(self):
+            for batch in super().get_data():
+                yield 3 * batch
+
+        def size(self):
+            return super().size() + 1
+
+    make = lambda: Thrice(hr.DataFromList([1, 2, 3, 4], shuffle=False), 2)  # noqa: E731
+    assert (
+        [batch.tolist() for batch in make()] == [batch.tolist() for batch in make().get_data()] == [[6, 12], [18, 24]]
+    )
+    assert len(make()) == make().size() == 3
+    check_resume(make)
+
+
 def test_old_style_stages_chain_through_get_data():
     class OldStage(hr.ProxyDataFlow):
         def get_data(self):

@@ -93,6 +93,15 @@ class Runtime:
         return Runtime, ()
 
 
+def _under_its_new_name(flow: DataFlow, new: str, old: str) -> Any:
+    """What the nearest class says that defines ``new``, and not as ``old``: whoever calls that may be on the way."""
+    for cls in type(flow).__mro__:
+        own = cls.__dict__
+        if new in own and own[new] is not own.get(old):
+            return own[new](flow)
+    raise AssertionError(f"DataFlow defines {new}")
+
+
 def _outermost(reads: Callable[[Any], Any]) -> Callable[[Any], Iterator[Any]]:
     """Make a user's ``__iter__`` begin a pass, except when a subclass's ``__iter__`` calls it through super()."""
 
@@ -219,11 +228,11 @@ class DataFlow:
 
     def get_data(self) -> Iterator[Any]:
         """Tensorpack's old name for ``iter(flow)``."""
-        return iter(self)
+        return _under_its_new_name(self, "__iter__", "get_data")  # type: ignore[no-any-return]
 
     def size(self) -> int:
         """Tensorpack's old name for ``len(flow)``."""
-        return len(self)
+        return _under_its_new_name(self, "__len__", "size")  # type: ignore[no-any-return]
 
     def close(self) -> None:
         """End all workers below this flow, now. The flow can be iterated again; that starts new ones."""
