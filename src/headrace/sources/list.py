@@ -77,7 +77,8 @@ class DataFromList(RNGDataFlow):
         if position > len(order):
             raise StateError(f"{position} elements had been read when the state was saved, of {len(order)} now")
         for base in range(position, len(order), _SOME):  # as Python ints, a long order would be larger than the list
-            cursor = state["position"] = Cursor(order[base : base + _SOME].tolist(), base=base)
+            some = order[base : base + _SOME]
+            cursor = state["position"] = Cursor(some if isinstance(some, range) else some.tolist(), base=base)
             elements = map(self.lst.__getitem__, cursor.iterator)
             if trusted:
                 yield elements
@@ -93,9 +94,9 @@ class DataFromList(RNGDataFlow):
         order = self._order(place, pass_index)
         return lambda number: self.lst[int(order[number])]
 
-    def _order(self, place: Place, pass_index: int) -> npt.NDArray[np.int64]:
+    def _order(self, place: Place, pass_index: int) -> npt.NDArray[np.int64] | range:
         count = len(self.lst)
-        return place.generator(pass_index).permutation(count) if self.shuffle else np.arange(count)
+        return place.generator(pass_index).permutation(count) if self.shuffle else range(count)
 
     def __getstate__(self) -> dict[str, Any]:
         """A long list goes to worker processes as a `SharedList`: made once, and read by all."""
