@@ -8,6 +8,7 @@ import inspect
 import itertools
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -366,3 +367,21 @@ def test_the_flow_is_not_reset_or_read_in_this_process(process_runner: Face) -> 
     with process_runner(Here(), 1) as flow:
         flow.reset_state()
         assert list(flow) == pids(flow)
+
+
+def test_a_flow_that_becomes_slow_does_not_keep_back_what_it_has_given():
+    """Tasks have grown to thousands of datapoints by then: one of them would take minutes."""
+
+    class Slows(hr.DataFlow):
+        def __iter__(self):
+            for number in range(100_000):
+                if number >= 30_000:
+                    time.sleep(0.02)
+                yield number
+
+    with hr.MultiProcessRunnerZMQ(Slows(), 1, shard=True) as flow:
+        running = iter(flow)
+        fast = list(itertools.islice(running, 30_000))
+        began = time.monotonic()
+        assert [*fast, next(running)] == list(range(30_001))
+        assert time.monotonic() - began < 20

@@ -137,6 +137,12 @@ DIGESTED = 4
 
 DIGEST_BYTES = 16
 
+_ENOUGH_S = 0.05
+"""A copy that takes longer for a task hands over what it has."""
+
+_BLOCK = 32
+"""How many datapoints of a copy are made between two looks at the clock."""
+
 
 class MapProgram:
     """Apply a function to each datapoint.
@@ -284,7 +290,7 @@ class ReplicateProgram:
     def run(self, task: Work, items: None, channel: Channel) -> Outcome:
         """See `Program`."""
         outcome = Outcome()
-        collect(itertools.islice(self._stream, task.size), outcome, channel, may_exit=self._in_process)
+        collect(_for_a_while(self._stream, task.size), outcome, channel, may_exit=self._in_process)
         self._produced += channel.added - len(outcome.failures)
         outcome.produced = self._produced
         outcome.ended = self._ended or bool(outcome.failures)
@@ -314,6 +320,19 @@ class ReplicateProgram:
         """See `Program`."""
         self._stream = iter(())
         self._flow.close()
+
+
+def _for_a_while(stream: Iterator[Any], size: int) -> Iterator[Any]:
+    """The next ``size`` datapoints, or fewer: those that are there do not wait for a flow that has become slow."""
+    began = time.perf_counter()
+
+    def blocks() -> Iterator[Iterator[Any]]:
+        for done in range(0, size, _BLOCK):
+            if time.perf_counter() - began > _ENOUGH_S:
+                return
+            yield itertools.islice(stream, min(_BLOCK, size - done))
+
+    return itertools.chain.from_iterable(blocks())
 
 
 def _digest_of(datapoint: Any) -> bytes:
