@@ -46,6 +46,7 @@ VALUES: list[Any] = [
     np.array(["ab", "c"]), np.array([b"x"]), np.datetime64("2020-01-01"), np.array([1, 2], "M8[ns]"),
     np.zeros(3, [("a", "i4"), ("b", "f8", (2,))]), np.zeros(1, [("x", [("y", "i2")])]),
     np.zeros(2, np.dtype([("a", "i1"), ("b", "i8")], align=True)), np.zeros(2, np.float16),
+    np.str_(""), np.bytes_(b""), [np.array(["", "a"])[0]],
 ]  # fmt: skip
 
 

@@ -56,6 +56,9 @@ _LONG_TEXT = 256
 _INT64 = range(-(1 << 63), 1 << 63)
 _DTYPE = re.compile(r"[<>|][biufcSUmMV][1-9][0-9]{0,9}(\[[0-9a-zA-Zμ]{1,16}(/[0-9]{1,9})?\])?")
 
+_EMPTY = {"<U0": np.str_, "|S0": np.bytes_}
+"""Scalars without bytes. (Arrays of such a dtype do not exist: numpy makes their items one character long.)"""
+
 Blob = bytes | bytearray | np.ndarray[Any, Any]
 Dtype = np.dtype[Any]
 
@@ -272,6 +275,8 @@ class _Describer:
             if dtype is not None and kind is value.dtype.type:
                 self.blobs.append(np.asarray(value))
                 return ["s", dtype]
+            if kind in _EMPTY.values() and value.dtype.itemsize == 0:
+                return ["s", value.dtype.str]
         elif kind is complex:
             return ["c", value.real, value.imag]
         return self._object(value)
@@ -444,6 +449,8 @@ class Reader:
 
     def _scalar(self, plain: list[Any], depth: int) -> Any:
         _, dtype = plain
+        if type(dtype) is str and dtype in _EMPTY:
+            return _EMPTY[dtype]()
         return self._array(_dtype(dtype, 0), "C", ()).copy()[()]
 
     def _array(self, dtype: Dtype, order: Any, shape: tuple[Any, ...]) -> np.ndarray[Any, Any]:

@@ -15,8 +15,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import math
 import os
 import socket
+import stat
 import time
 from typing import Any, NamedTuple
 
@@ -73,7 +75,7 @@ def check_heartbeat(value: Any) -> float:
 
 
 def check_timeout(value: float | None) -> float | None:
-    """``timeout_s``, if it is one.
+    """``timeout_s``, if it is one. (Infinity is None.)
 
     Raises:
         TypeError, ValueError: it is neither None nor a number above 0.
@@ -84,7 +86,7 @@ def check_timeout(value: float | None) -> float | None:
         raise TypeError(f"timeout_s must be a number of seconds or None, got {type(value).__name__}: {value!r:.60}")
     if not value > 0:
         raise ValueError(f"timeout_s must be above 0, got {value}")
-    return float(value)
+    return None if math.isinf(value) else float(value)
 
 
 class News(NamedTuple):
@@ -263,8 +265,8 @@ class Link:
         path = self.address.path
         if path is not None:
             self.socket.setsockopt(zmq.IPC_FILTER_UID, os.getuid())
-            if not path.startswith("@") and _answers(path):  # libzmq would take the path away from whoever has it
-                raise AddressError(_in_use(self.address))
+            if not path.startswith("@"):  # libzmq would remove whatever is there
+                _check_free(self.address, path)
         self.socket.bind(self.address.text)
 
     def _close(self, linger_ms: int = 0) -> None:
@@ -272,6 +274,14 @@ class Link:
         self.socket.disable_monitor()
         self._monitor.close(linger=0)
         self.socket.close(linger=linger_ms)
+
+
+def _check_free(address: Address, path: str) -> None:
+    """Nothing is there, or a socket that nobody listens at any more."""
+    if os.path.lexists(path) and not stat.S_ISSOCK(os.stat(path, follow_symlinks=False).st_mode):
+        raise AddressError(f"{address.text}: there is something else than a socket; take another path, or remove it")
+    if _answers(path):
+        raise AddressError(_in_use(address))
 
 
 def _answers(path: str) -> bool:

@@ -17,7 +17,7 @@ import re
 import socket
 import stat
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +31,7 @@ __all__ = ["Address", "Gatekeeper", "Keys", "check_keys", "parse_address", "writ
 PathLike = str | os.PathLike[str]
 
 _DOMAIN = b"headrace"
+_Z85 = re.compile(r"[0-9a-zA-Z.:+=^!/*?&<>()\[\]{}@%$#-]{40}")
 _TCP = re.compile(r"tcp://(?:\[(?P<v6>[0-9a-fA-F:.%\w]+)\]|(?P<host>[^\[\]/:]+)):(?P<port>\d{1,5})")
 
 
@@ -154,7 +155,7 @@ def check_keys(key: PathLike | None, peers: PathLike | Sequence[PathLike] | None
     """The arguments ``key`` and ``peers``, as names of files.
 
     Raises:
-        TypeError, ValueError: one without the other, or no names of files.
+        TypeError, ValueError: one without the other, or no names of files (but keys, for example).
     """
     if (key is None) != (peers is None):
         missing, given = ("peers", "key") if peers is None else ("key", "peers")
@@ -163,10 +164,24 @@ def check_keys(key: PathLike | None, peers: PathLike | Sequence[PathLike] | None
         )
     if key is None or peers is None:
         return None, []
-    several = [peers] if isinstance(peers, (str, os.PathLike)) else list(peers)
+    if not isinstance(peers, (str, bytes, os.PathLike, Iterable)):
+        raise TypeError(f"peers must be names of keys' files, got {type(peers).__name__}")
+    several = [peers] if isinstance(peers, (str, bytes, os.PathLike)) else list(peers)
     if not several:
         raise ValueError("peers must name at least one public key, or nobody could connect")
-    return os.fspath(key), [os.fspath(p) for p in several]
+    return _file_name("key", key), [_file_name("peers", p) for p in several]
+
+
+def _file_name(argument: str, value: Any) -> str:
+    """The name of a key's file. What may be a key itself is not repeated in the error: it would end up in a log."""
+    name = os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    if not isinstance(name, str):
+        raise TypeError(f"{argument} must be the name of a key's file, got {type(value).__name__}")
+    if _Z85.fullmatch(name) and not name.endswith(".key") and not os.path.lexists(name):
+        raise ValueError(
+            f"{argument} is a key itself, as it seems; give the name of its file (make one with: headrace keygen DIR)"
+        )
+    return name
 
 
 def load_keys(key: str | None, peers: Sequence[str], *, bind: bool) -> Keys | None:
