@@ -52,7 +52,7 @@ def receive_headrace(address: str, keys: str | None) -> Iterator[Any]:
     import headrace as hr
 
     files = {"key": f"{keys}/receiver.key_secret", "peers": f"{keys}/sender.key"} if keys else {}
-    return iter(hr.RemoteDataZMQ(address, passes=1, **files))
+    return iter(hr.RemoteDataZMQ(address, passes=1, num_senders=1, **files))
 
 
 def send_tensorpack(address: str, count: int, keys: None) -> None:

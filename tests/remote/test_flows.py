@@ -84,6 +84,30 @@ def test_a_pass_ends_when_all_senders_have_said_so(address: str, bind: bool, thr
     ]
 
 
+def test_a_pass_waits_for_senders_that_come_a_little_later(address: str, threads: Threads) -> None:
+    """Nobody said how many there are. Those that were there before the receiver come up to a second after it."""
+    for sender in range(3):
+        threads.send(hr.DataFromList([sender] * 5), address, passes=1)
+    time.sleep(0.7)
+    with hr.RemoteDataZMQ(address, passes=1, timeout_s=20) as remote:
+        it = iter(remote)
+        got = [next(it)]
+        threads.send(hr.DataFromList([3] * 5), address, passes=1)
+        got += it
+    assert sorted(got) == sorted([0, 1, 2, 3] * 5)
+    assert all(d.passes == 1 for d in threads.join())
+
+
+def test_a_pass_waits_for_the_sender_of_each_address(address: str, tmp_path: Path, threads: Threads) -> None:
+    second = f"ipc://{tmp_path}/socket"
+    threads.send([1], address, passes=1, bind=True)
+    with hr.RemoteDataZMQ(address, second, bind=False, passes=1, timeout_s=20) as remote:
+        it = iter(remote)
+        assert next(it) == 1
+        threads.send([2], second, passes=1, bind=True)
+        assert list(it) == [2]
+
+
 def test_each_pass_of_the_receiver_is_one_of_each_sender(address: str, threads: Threads) -> None:
     for sender in range(2):
         threads.send(hr.DataFromList([[sender, n] for n in range(20)]), address, passes=3)
@@ -98,7 +122,7 @@ def test_each_pass_of_the_receiver_is_one_of_each_sender(address: str, threads: 
 def test_a_pass_that_was_left_is_passed_over(address: str, threads: Threads) -> None:
     threads.send(five(), address, passes=3)
 
-    with hr.RemoteDataZMQ(address, passes=1, timeout_s=20) as remote:
+    with hr.RemoteDataZMQ(address, passes=1, num_senders=1, timeout_s=20) as remote:
         assert list(itertools.islice(remote, 2)) == [0, 1]
         assert list(remote) == [0, 1, 2, 3, 4]
         assert list(remote) == [0, 1, 2, 3, 4]
@@ -106,7 +130,7 @@ def test_a_pass_that_was_left_is_passed_over(address: str, threads: Threads) -> 
 
 
 def test_after_all_have_ended_a_pass_waits_for_new_senders(address: str, threads: Threads) -> None:
-    with hr.RemoteDataZMQ(address, passes=1, timeout_s=20) as remote:
+    with hr.RemoteDataZMQ(address, passes=1, num_senders=1, timeout_s=20) as remote:
         threads.send(five(), address, passes=1)
         assert len(list(remote)) == 5
         threads.send(five(), address, passes=1)
@@ -116,7 +140,7 @@ def test_after_all_have_ended_a_pass_waits_for_new_senders(address: str, threads
 
 def test_an_empty_flow_is_a_pass_and_not_an_endless_one(address: str, threads: Threads) -> None:
     threads.send(hr.DataFromList([]), address, passes=1)
-    with hr.RemoteDataZMQ(address, passes=1, timeout_s=20) as remote:
+    with hr.RemoteDataZMQ(address, passes=1, num_senders=1, timeout_s=20) as remote:
         assert list(remote) == []
         threads.send(hr.DataFromList([]), address)
         with pytest.raises(hr.SenderFailed, match="EmptySourceError"):
@@ -136,7 +160,7 @@ def test_arrays_are_the_consumers_own(address: str, threads: Threads) -> None:
             yield {"image": buffer, "label": n}
 
     threads.send(hr.DataFromGenerator(reused), address, passes=1, hwm=20)
-    with hr.RemoteDataZMQ(address, passes=1, timeout_s=20) as remote:
+    with hr.RemoteDataZMQ(address, passes=1, num_senders=1, timeout_s=20) as remote:
         got = list(remote)
 
     assert [(d["image"] == d["label"]).all() for d in got] == [True] * 20
@@ -154,7 +178,7 @@ def test_arrays_of_one_size_do_not_mix_when_their_memory_is_used_again(address: 
 
     threads.send(hr.DataFromGenerator(images), address, passes=1)
     kept = []
-    with hr.RemoteDataZMQ(address, passes=1, timeout_s=20) as remote:
+    with hr.RemoteDataZMQ(address, passes=1, num_senders=1, timeout_s=20) as remote:
         for n, (number, image) in enumerate(remote):
             assert (n, image.min(), image.max()) == (number, n % 251, n % 251)
             kept += [(n, image)] if n % 10 == 0 else []
@@ -174,7 +198,7 @@ def test_what_was_made_is_not_held_back_while_the_flow_pauses(address: str, thre
             goes_on.clear()
 
     threads.send(hr.DataFromGenerator(in_bursts), address, passes=1)
-    with hr.RemoteDataZMQ(address, passes=1, timeout_s=20) as remote:
+    with hr.RemoteDataZMQ(address, passes=1, num_senders=1, timeout_s=20) as remote:
         for _, n in remote:
             if n == 36:
                 goes_on.set()
@@ -184,16 +208,16 @@ def test_what_was_made_is_not_held_back_while_the_flow_pauses(address: str, thre
 def test_a_large_datapoint_passes_a_small_buffer(address: str, threads: Threads) -> None:
     large = np.arange(3 << 20, dtype=np.uint8)
     threads.send(hr.DataFromList([large] * 3, shuffle=False), address, passes=1, buffer_bytes=1000)
-    with hr.RemoteDataZMQ(address, passes=1, buffer_bytes=1000, timeout_s=20) as remote:
+    with hr.RemoteDataZMQ(address, passes=1, num_senders=1, buffer_bytes=1000, timeout_s=20) as remote:
         assert all((a == large).all() for a in remote)
 
 
 def test_objects_need_permission_on_both_sides(address: str, threads: Threads) -> None:
     flow = hr.DataFromList([{1, 2}, {3}], shuffle=False)
     threads.send(flow, address, passes=1, allow_pickle=True)
-    with hr.RemoteDataZMQ(address, passes=1, allow_pickle=True, timeout_s=20) as remote:
+    with hr.RemoteDataZMQ(address, passes=1, num_senders=1, allow_pickle=True, timeout_s=20) as remote:
         assert list(remote) == [{1, 2}, {3}]
-    with hr.RemoteDataZMQ(address, passes=1, timeout_s=0.3) as remote:
+    with hr.RemoteDataZMQ(address, passes=1, num_senders=1, timeout_s=0.3) as remote:
         threads.send(flow, address, passes=1, allow_pickle=True)
         with pytest.raises(hr.PeerLost):
             list(remote)
@@ -202,7 +226,7 @@ def test_objects_need_permission_on_both_sides(address: str, threads: Threads) -
 
 def test_an_object_that_cannot_be_sent_is_named_on_both_sides(address: str, threads: Threads) -> None:
     threads.send(hr.DataFromList([1, {2}, 3], shuffle=False), address, passes=1)
-    with hr.RemoteDataZMQ(address, passes=1, timeout_s=20) as remote:
+    with hr.RemoteDataZMQ(address, passes=1, num_senders=1, timeout_s=20) as remote:
         it = iter(remote)
         assert next(it) == 1
         with pytest.raises(hr.SenderFailed, match=r"failed after 1 datapoints: SerializationError: .* it is a set"):
@@ -288,9 +312,9 @@ def test_without_ack_a_receiver_that_begins_anew_misses_at_most_hwm(
     address: str, bind: bool, threads: Threads, caplog: pytest.LogCaptureFixture
 ) -> None:
     threads.send(hr.DataFromList(range(1000), shuffle=False), address, passes=1, hwm=10, bind=not bind)
-    with hr.RemoteDataZMQ(address, passes=1, bind=bind, timeout_s=20) as first:
+    with hr.RemoteDataZMQ(address, passes=1, num_senders=1, bind=bind, timeout_s=20) as first:
         got = list(itertools.islice(first, 100))
-    with hr.RemoteDataZMQ(address, passes=1, bind=bind, timeout_s=20) as second:
+    with hr.RemoteDataZMQ(address, passes=1, num_senders=1, bind=bind, timeout_s=20) as second:
         rest = list(second)
 
     (result,) = threads.join()
@@ -303,21 +327,43 @@ def test_without_ack_a_receiver_that_begins_anew_misses_at_most_hwm(
 
 
 @pytest.mark.parametrize("bind", [True, False])
+def test_what_is_lost_with_a_receiver_is_never_the_end(address: str, bind: bool, threads: Threads) -> None:
+    """All is under way, the end too, when the receiver goes. The next one must not wait for that."""
+    threads.send(hr.DataFromList(range(20), shuffle=False), address, passes=1, bind=not bind)
+    with hr.RemoteDataZMQ(address, passes=1, bind=bind, num_senders=1, timeout_s=20) as first:
+        assert list(itertools.islice(first, 5)) == [0, 1, 2, 3, 4]
+    with hr.RemoteDataZMQ(address, passes=1, bind=bind, num_senders=1, timeout_s=20) as second:
+        rest = list(second)
+
+    (result,) = threads.join()
+    assert rest == list(range(20))[20 - len(rest) :]
+    assert second.senders[0].ended
+    assert second.senders[0].lost == result.lost
+    assert 15 - len(rest) <= result.lost <= 20
+
+
+def test_infinite_patience_is_none_that_ends(address: str, threads: Threads) -> None:
+    threads.send(five(), address, passes=1, timeout_s=float("inf"))
+    with hr.RemoteDataZMQ(address, passes=1, num_senders=1, timeout_s=float("inf")) as remote:
+        assert list(remote) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("bind", [True, False])
 def test_with_ack_a_receiver_goes_on_from_its_state(address: str, bind: bool, threads: Threads) -> None:
     threads.send(hr.DataFromList(range(200)), address, passes=2, ack=True, bind=not bind)
-    with hr.RemoteDataZMQ(address, passes=1, ack=True, bind=bind, timeout_s=20) as remote:
+    with hr.RemoteDataZMQ(address, passes=1, num_senders=1, ack=True, bind=bind, timeout_s=20) as remote:
         it = iter(remote)
         got = [next(it) for _ in range(50)]
         saved = remote.state_dict()
         for _ in range(77):
             next(it)  # these are forgotten with the process
     for _ in range(2):  # twice in a row
-        with hr.RemoteDataZMQ(address, passes=1, ack=True, bind=bind, timeout_s=20) as remote:
+        with hr.RemoteDataZMQ(address, passes=1, num_senders=1, ack=True, bind=bind, timeout_s=20) as remote:
             remote.load_state_dict(saved)
             it = iter(remote)
             got += [next(it) for _ in range(10)]
             saved = remote.state_dict()
-    with hr.RemoteDataZMQ(address, passes=1, ack=True, bind=bind, timeout_s=20) as remote:
+    with hr.RemoteDataZMQ(address, passes=1, num_senders=1, ack=True, bind=bind, timeout_s=20) as remote:
         remote.load_state_dict(saved)
         got += list(remote)
         again = list(remote)
@@ -329,9 +375,9 @@ def test_with_ack_a_receiver_goes_on_from_its_state(address: str, bind: bool, th
 
 def test_with_ack_a_receiver_that_begins_anew_gets_everything(address: str, threads: Threads) -> None:
     threads.send(hr.DataFromList(range(300), shuffle=False), address, passes=1, ack=True)
-    with hr.RemoteDataZMQ(address, passes=1, ack=True, timeout_s=20) as remote:
+    with hr.RemoteDataZMQ(address, passes=1, num_senders=1, ack=True, timeout_s=20) as remote:
         list(itertools.islice(remote, 200))
-    with hr.RemoteDataZMQ(address, passes=1, ack=True, timeout_s=20) as remote:
+    with hr.RemoteDataZMQ(address, passes=1, num_senders=1, ack=True, timeout_s=20) as remote:
         assert list(remote) == list(range(300))
 
 
@@ -374,14 +420,14 @@ def test_two_senders_of_one_name_are_told_apart(address: str, threads: Threads) 
 
 def test_a_flow_over_the_network_is_a_flow_like_others(address: str, threads: Threads) -> None:
     threads.send(hr.DataFromList(range(40), shuffle=False), address, passes=1)
-    remote = hr.RemoteDataZMQ(address, passes=1, timeout_s=20)
+    remote = hr.RemoteDataZMQ(address, passes=1, num_senders=1, timeout_s=20)
     with hr.BatchData(hr.MultiThreadMapData(remote, 2, lambda n: n * n), 8) as flow:
         assert np.concatenate(list(flow)).tolist() == [n * n for n in range(40)]
 
 
 def test_it_travels_to_workers_and_leaves_its_sockets_at_home(address: str, threads: Threads) -> None:
     threads.send(five(), address, passes=1)
-    with hr.RemoteDataZMQ(address, passes=1, timeout_s=20) as remote:
+    with hr.RemoteDataZMQ(address, passes=1, num_senders=1, timeout_s=20) as remote:
         list(remote)
         copy = pickle.loads(pickle.dumps(remote))
     assert (copy.addr1, copy.cnt1, remote.cnt1) == (address, 0, 5)
@@ -389,7 +435,7 @@ def test_it_travels_to_workers_and_leaves_its_sockets_at_home(address: str, thre
 
 def test_progress_is_shown_on_request(address: str, threads: Threads, capfd: pytest.CaptureFixture[str]) -> None:
     threads.send(five(), address, passes=1, name="worker-7", progress=True)
-    with hr.RemoteDataZMQ(address, passes=1, timeout_s=20) as remote:
+    with hr.RemoteDataZMQ(address, passes=1, num_senders=1, timeout_s=20) as remote:
         list(remote)
     threads.join()
     err = capfd.readouterr().err
@@ -400,7 +446,7 @@ def test_progress_is_shown_on_request(address: str, threads: Threads, capfd: pyt
 def test_the_log_names_who_comes_and_goes(address: str, threads: Threads, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "headrace")
     threads.send(five(), address, passes=1, name="worker-7")
-    with hr.RemoteDataZMQ(address, passes=1, timeout_s=20) as remote:
+    with hr.RemoteDataZMQ(address, passes=1, num_senders=1, timeout_s=20) as remote:
         list(remote)
     assert f"sender worker-7 is here, at {address}" in caplog.text
     assert "is gone" not in caplog.text, "it ended as it should"

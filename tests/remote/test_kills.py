@@ -41,7 +41,9 @@ def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
 @pytest.mark.parametrize("bind", [True, False], ids=["the receiver binds", "the sender binds"])
 def test_a_sender_that_is_killed_goes_on_from_its_state(start: Start, address: str, tmp_path: Path, bind: bool) -> None:
     record = tmp_path / "record"
-    receiver = start("receive", address=address, record=str(record), passes=1, ack=True, bind=bind, every=1)
+    receiver = start(
+        "receive", address=address, record=str(record), passes=1, num_senders=1, ack=True, bind=bind, every=1
+    )
     options: dict[str, Any] = {"count": COUNT, "delay_s": 0.005, "passes": 1, "ack": True, "bind": not bind}
     options["state_file"] = str(tmp_path / "state")
     sender = start("send", address=address, **options)
@@ -59,7 +61,8 @@ def test_a_receiver_that_is_killed_goes_on_from_its_state(start: Start, address:
     state, record = tmp_path / "state", tmp_path / "record"
     sender = start("send", address=address, count=COUNT, passes=1, ack=True)
     options: dict[str, Any] = {
-        "address": address, "record": str(record), "state": str(state), "passes": 1, "ack": True, "delay_s": 0.004,
+        "address": address, "record": str(record), "state": str(state), "passes": 1, "num_senders": 1, "ack": True,
+        "delay_s": 0.004,
     }  # fmt: skip
     receiver = start("receive", **options)
     for at in (COUNT // 4, COUNT * 3 // 4):
@@ -121,7 +124,7 @@ def test_a_dead_sender_is_noticed_and_named_while_the_others_go_on(start: Start,
 
 def test_a_sender_that_stands_still_is_given_up_after_three_heartbeats(start: Start, address: str) -> None:
     sender = start("send", address=address, count=50, passes=1, delay_s=0.02, name="frozen")
-    with hr.RemoteDataZMQ(address, passes=1, heartbeat_s=0.2, timeout_s=3) as remote:
+    with hr.RemoteDataZMQ(address, passes=1, num_senders=1, heartbeat_s=0.2, timeout_s=3) as remote:
         it = iter(remote)
         next(it)
         sender.send_signal(signal.SIGSTOP)

@@ -44,8 +44,9 @@ def test_with_keys_from_keygen_a_pipeline_in_processes_is_received(folder: Path,
     mine, theirs = ("--key", "keys/sender.key_secret"), ("--peer", "keys/receiver.key")
     sender = begin(folder, "serve", "pipeline:make_flow", "--to", address, "--passes", "2", "--workers", "2",
                    "--name", "node1", "--json", "sent.json", *mine, *theirs)  # fmt: skip
-    code, out, err = run(folder, "receive", address, "--passes", "2", "--json", "got.json", "--timeout", "30",
-                         "--key", "keys/receiver.key_secret", "--peer", "keys/sender.key")  # fmt: skip
+    code, out, err = run(folder, "receive", address, "--passes", "2", "--senders", "1", "--json", "got.json",
+                         "--timeout", "30", "--key", "keys/receiver.key_secret",
+                         "--peer", "keys/sender.key")  # fmt: skip
     told, warned = sender.communicate(timeout=20)
 
     assert (code, sender.returncode) == (0, 0), err + warned

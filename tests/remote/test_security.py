@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import stat
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,16 +21,15 @@ from senders import Threads
 
 import headrace as hr
 from headrace.remote.security import write_keys
-from headrace.remote.wire import Kind, Packer, to_send
+from headrace.remote.wire import Kind, Packer, to_send, unpack
 
 STREAM = b"x" * 16
 HELLO = {"name": "stranger", "ack": False, "pickle": False, "hwm": 50, "buffer_bytes": 1 << 20}
 
 
 def receiver(keys: Path, address: str, **options: Any) -> hr.RemoteDataZMQ:
-    return hr.RemoteDataZMQ(
-        address, passes=1, key=keys / "receiver.key_secret", peers=keys / "known", timeout_s=20, **options
-    )
+    files = {"key": keys / "receiver.key_secret", "peers": keys / "known"}
+    return hr.RemoteDataZMQ(address, passes=1, num_senders=1, timeout_s=20, **files, **options)
 
 
 # -- addresses
@@ -65,6 +65,8 @@ def test_arguments_are_checked_at_construction() -> None:
         ({"peers": "a"}, ValueError),
         ({"key": "a", "peers": []}, ValueError),
         ({"max_item_bytes": 5}, ValueError),
+        ({"key": 5, "peers": "a"}, TypeError),
+        ({"key": "a", "peers": 5}, TypeError),
     ]:
         with pytest.raises(error):
             hr.RemoteDataZMQ(**{"addr1": ok, **bad})
@@ -73,6 +75,9 @@ def test_arguments_are_checked_at_construction() -> None:
         ({"name": ""}, ValueError),
         ({"name": "a\nb"}, ValueError),
         ({"state_file": "x"}, ValueError),
+        ({"state_file": 5, "ack": True}, TypeError),
+        ({"state_file": "/", "ack": True}, ValueError),
+        ({"state_file": "/nowhere/state", "ack": True}, ValueError),
         ({"timeout_s": True}, TypeError),
         ({"passes": 1.5}, TypeError),
     ]:
@@ -101,7 +106,30 @@ def test_an_address_that_is_not_there_is_named(keys: Path, tmp_path: Path) -> No
         hr.send_dataflow_zmq([1], f"ipc://{tmp_path}/nowhere/socket")
 
 
+def test_a_file_at_the_place_of_a_socket_is_left_alone(tmp_path: Path) -> None:
+    file = tmp_path / "data"
+    file.write_text("precious")
+    for path in (file, tmp_path):
+        with pytest.raises(hr.AddressError, match="something else than a socket"):
+            next(iter(hr.RemoteDataZMQ(f"ipc://{path}", timeout_s=1)))
+        with pytest.raises(hr.AddressError, match="something else than a socket"):
+            hr.send_dataflow_zmq([1], f"ipc://{path}", bind=True, timeout_s=1)
+    assert file.read_text() == "precious"
+
+
 # -- keys
+
+
+def test_a_key_in_the_place_of_its_file_is_refused_and_not_repeated(address: str) -> None:
+    public, secret = zmq.curve_keypair()
+    for key, peers in [(secret, public), (secret.decode(), public.decode()), ("a", [public.decode()])]:
+        with pytest.raises((TypeError, ValueError), match=r"(key|peers) .* file") as caught:
+            hr.RemoteDataZMQ(address, key=key, peers=peers)  # type: ignore[arg-type]
+        with pytest.raises((TypeError, ValueError), match=r"(key|peers) .* file") as told:
+            hr.send_dataflow_zmq([1], address, key=key, peers=peers)  # type: ignore[arg-type]
+        for text in (str(caught.value), str(told.value)):
+            assert secret.decode() not in text
+            assert public.decode() not in text
 
 
 def test_with_keys_a_wildcard_may_be_bound(keys: Path, address: str, threads: Threads) -> None:
@@ -282,6 +310,10 @@ FAULTS: dict[str, tuple[Callable[[Stranger], None], str]] = {
     ),
     "too many in one": (lambda s: (s.greet(), s.say(entry(0, *[1] * 60))), "more entries than"),  # type: ignore
     "another number of values": (lambda s: (s.greet(), s.say(wrong_count())), "not as many values as it says"),  # type: ignore
+    "HELLO again": (
+        lambda s: (s.greet(), s.say(Packer().pack(Kind.HELLO, b"y" * 16, 0, HELLO).bytes)),
+        "a HELLO again",
+    ),  # type: ignore
     "no values": (lambda s: (s.greet(), s.say(Packer().seal(Kind.DATA, STREAM, 0).bytes)), "wrong number of entries"),  # type: ignore
     "too many": (lambda s: (s.greet(), [s.say(entry(n, 1)) for n in range(200)]), "more entries than"),  # type: ignore
     "a pickle": (lambda s: (s.greet(), s.say(pickled(0))), "a pickle"),  # type: ignore
@@ -312,6 +344,105 @@ def test_who_says_what_nobody_should_say_is_dropped_counted_and_logged_once(
     assert [r.message.startswith("rejected") for r in caplog.records].count(True) == 1
 
 
+def test_no_pass_waits_for_a_stranger_of_whom_only_faults_came(
+    address: str, threads: Threads, stranger: Stranger
+) -> None:
+    with hr.RemoteDataZMQ(address, passes=1, num_senders=1, timeout_s=20) as remote:
+        stranger.greet()
+        stranger.say(b"noise")
+        threads.send([1] * 1000, address, passes=1, name="good")
+        assert list(remote) == [1] * 1000
+    assert [s.name for s in remote.senders] == ["good"]
+
+
+def replies(stream: bytes) -> dict[str, bytes]:
+    """What a receiver might say to a sender, if it were not one of headrace."""
+    welcome, ack = (
+        {
+            "several": ("a", b"b", "c", "d", "e"),
+            "a number": 5,
+            "short": (None, b"r" * 16, 50),
+            "negative": (-5, b"r" * 16, 50, 1000, 100_000),
+            "no room": (None, b"r" * 16, 0, 1000, 100_000),
+            "far ahead": (1000, b"r" * 16, 50, 1000, 100_000),
+        },
+        {"ack without limits": (0, 7), "ack far ahead": (1000, (5, 5))},
+    )
+    said = {name: Packer().pack(Kind.WELCOME, stream, 0, value).bytes for name, value in welcome.items()}
+    said |= {name: Packer().pack(Kind.ACK, stream, number, value).bytes for name, (number, value) in ack.items()}
+    old = bytearray(said["several"])
+    old[4:6] = (7).to_bytes(2, "big")
+    return said | {
+        "noise": b"noise",
+        "another version": bytes(old),
+        "refused": Packer().pack(Kind.REFUSED, stream).bytes,
+    }
+
+
+@pytest.mark.parametrize("name", replies(STREAM))
+def test_strangers_do_not_end_a_sender_that_binds(
+    name: str, address: str, threads: Threads, stranger: Stranger, caplog: pytest.LogCaptureFixture
+) -> None:
+    threads.send(hr.DataFromList(range(20), shuffle=False), address, passes=1, bind=True)
+    stranger.say(Packer().pack(Kind.JOIN, bytes(16)).bytes)
+    stream = unpack(memoryview(stranger.hear())).stream
+    stranger.say(replies(stream)[name])
+    assert unpack(memoryview(stranger.hear())).kind is Kind.REFUSED
+    stranger.say(b"noise", b"noise")
+    assert unpack(memoryview(stranger.hear())).kind is Kind.REFUSED
+
+    with hr.RemoteDataZMQ(address, bind=False, passes=1, timeout_s=20) as remote:
+        assert list(remote) == list(range(20))
+    assert threads.join()[0].rejected == 2
+    assert [": rejected at" in r.message for r in caplog.records].count(True) == 2
+
+
+@pytest.mark.parametrize("name", replies(STREAM))
+def test_a_sender_that_connected_says_that_this_is_no_receiver(name: str, address: str, threads: Threads) -> None:
+    context = zmq.Context()
+    other = context.socket(zmq.ROUTER)
+    other.bind(address)
+    threads.send([1], address, passes=1)
+    peer, hello = other.recv_multipart()
+    other.send_multipart((peer, replies(unpack(memoryview(hello)).stream)[name]))
+    (error,) = threads.join()
+    context.destroy(linger=0)
+
+    assert isinstance(error, hr.ProtocolError)
+    assert re.search("is no receiver of headrace|install the same release", str(error))
+
+
+def test_two_senders_that_meet_are_told(address: str, threads: Threads) -> None:
+    threads.send([1], address, passes=1, bind=True, timeout_s=1)
+    threads.send([2], address, passes=1)
+    assert {type(d) for d in threads.join()} == {hr.PeerLost, hr.ProtocolError}
+    assert "this is a sender, and so is the other side" in str(threads.done)
+
+
+def test_a_receiver_that_connects_finds_out_that_the_sender_has_another_version(address: str) -> None:
+    context = zmq.Context()
+    old = context.socket(zmq.ROUTER)
+    old.bind(address)
+    with hr.RemoteDataZMQ(address, bind=False, timeout_s=20) as remote:
+        told = []
+
+        def receive() -> None:
+            with pytest.raises(hr.ProtocolError) as caught:
+                next(iter(remote))
+            told.append(str(caught.value))
+
+        thread = threading.Thread(target=receive)
+        thread.start()
+        peer, _ = old.recv_multipart()
+        old.send_multipart((peer, other_version()))
+        thread.join()
+    context.destroy(linger=0)
+    assert told == [
+        f"the sender at {address} speaks another version of the protocol (99, here 2); install the same release of "
+        "headrace on both sides"
+    ]
+
+
 def test_a_stranger_is_told_why(address: str, threads: Threads, stranger: Stranger) -> None:
     with hr.RemoteDataZMQ(address, timeout_s=0.5) as remote:
         stranger.say(other_version())
@@ -332,7 +463,7 @@ def test_a_huge_message_ends_the_connection_and_is_counted(address: str, threads
 
 def test_a_datapoint_too_large_for_the_receiver_is_an_error_of_the_sender(address: str, threads: Threads) -> None:
     threads.send([np.zeros(200_000)], address, passes=1)
-    remote = hr.RemoteDataZMQ(address, max_item_bytes=100_000, passes=1, timeout_s=20)
+    remote = hr.RemoteDataZMQ(address, max_item_bytes=100_000, passes=1, num_senders=1, timeout_s=20)
     with remote, pytest.raises(hr.SenderFailed, match=r"SerializationError: datapoint 0 takes .* at most 100,000"):
         list(remote)
     assert isinstance(threads.join()[0], hr.SerializationError)
@@ -390,6 +521,6 @@ def test_a_second_receiver_at_a_sender_that_binds_is_refused(address: str, threa
 def test_the_log_never_has_data(address: str, threads: Threads, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     threads.send(["a very private text"], address, passes=1)
-    with hr.RemoteDataZMQ(address, passes=1, timeout_s=20) as remote:
+    with hr.RemoteDataZMQ(address, passes=1, num_senders=1, timeout_s=20) as remote:
         assert list(remote) == ["a very private text"]
     assert "private" not in caplog.text

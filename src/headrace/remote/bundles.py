@@ -204,10 +204,14 @@ class Window:
             if bundle.number >= self._recyclable:  # it has arrived, so ZeroMQ has read its memory for the last time
                 self._recycle(bundle)
 
-    def give_up_sent(self) -> int:
-        """What was sent went to a receiver that is no more. How many entries it had not acknowledged."""
+    def give_up_sent(self, before: int) -> int:
+        """What was sent went to a receiver that is no more. How many entries it had not acknowledged.
+
+        Args:
+            before: only entries before this one are given up.
+        """
         lost = 0
-        while self._sent:
+        while self._sent and self._bundles[0].end <= before:
             bundle = self._bundles[0]
             lost += bundle.end - max(bundle.number, min(self._taken, bundle.end))
             self._forget_first()

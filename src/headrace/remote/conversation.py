@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import os
 import time
 from collections import Counter
@@ -30,6 +31,9 @@ _LOOK_S = 0.02
 _PAUSE_MS = 2
 """So long a receiver without datapoints waits before it acknowledges less than a quarter of what may be under way."""
 _LINGER_S = 1.0
+_LATECOMERS_S = 2.0
+"""So long after a sender came for the first time, others may still come: those that were started before the receiver
+try again once a second at most, and those that are started together with it take their time."""
 _MAX_STREAMS = 100_000
 _CONTROL_MESSAGES = 100
 """How many messages of one peer may wait beside its entries."""
@@ -55,7 +59,7 @@ class Settings:
     peers: Sequence[str]
     hwm: int
     buffer_bytes: int
-    least_senders: int
+    num_senders: int | None
     ack: bool
     allow_pickle: bool
     timeout_s: float | None
@@ -79,6 +83,7 @@ class Conversation:
         self._patience = Patience(settings.timeout_s)
         self._peers = Peers(table, rejected)
         self._looked_at = 0.0
+        self._complete_at = 0.0  # when the senders that came by themselves are taken to be all
 
     def run(self) -> Generator[Any, None, None]:
         """Datapoints, and `PASS_OVER` where a pass ends; for ever."""
@@ -117,9 +122,10 @@ class Conversation:
                 if datapoint is not _NOTHING:
                     yield datapoint
                     del datapoint  # the consumer alone shall hold its memory
-            elif self._table.pass_is_over(self._settings.least_senders):
+            elif self._table.pass_is_over(self._settings.num_senders or 1):
                 self._settle()
-                yield PASS_OVER
+                if not self._wait_for_latecomers():
+                    yield PASS_OVER
             elif self._poller.poll(_PAUSE_MS):
                 self._look()
             else:
@@ -200,6 +206,19 @@ class Conversation:
             self._peers.find_missing()
         self._look()
 
+    def _wait_for_latecomers(self) -> bool:
+        """A pass could end. Wait for more senders, unless it is known how many there are, or that time is over.
+
+        Returns:
+            Whether it waited.
+        """
+        left_s = self._complete_at - time.monotonic()
+        if self._settings.num_senders is not None or left_s <= 0:
+            return False
+        if self._poller.poll(math.ceil(left_s * 1000)):
+            self._look()
+        return True
+
     def _check_failed(self, awaited: list[Stream]) -> None:
         failed = [s for s in awaited if s.failure is not None]
         if failed:
@@ -252,11 +271,14 @@ class Conversation:
                 raise MalformedError("several frames")
             self._understand(connection, unpack(data))
         except VersionError as error:
-            self._peers.ban(
-                connection,
+            why = (
                 f"another version of the protocol ({error.version}, here {VERSION}); install the same release of "
-                "headrace",
+                "headrace"
             )
+            if not self._settings.bind:
+                where = self._peers.links[connection[0]].address.text
+                raise ProtocolError(f"the sender at {where} speaks {why} on both sides") from None
+            self._peers.ban(connection, why)
         except MalformedError as error:
             self._peers.ban(connection, str(error))
 
@@ -264,6 +286,8 @@ class Conversation:
         if message.kind is Kind.PING:
             return
         if message.kind is Kind.HELLO:
+            if self._peers.here[connection] is not None:
+                raise MalformedError("a HELLO again")
             self._welcome(connection, message)
             return
         if message.kind is Kind.REFUSED and not self._settings.bind:
@@ -292,6 +316,8 @@ class Conversation:
             return
         stream = self._table.by_id.get(message.stream)
         number = stream.expected if stream is not None else 0 if self._settings.ack else None
+        if stream is None:
+            self._complete_at = time.monotonic() + _LATECOMERS_S
         stream = self._peers.admit(connection, message.stream, hello["name"])
         stream.wishes = hello["hwm"], hello["buffer_bytes"]
         grant = self._grant(stream)

@@ -87,7 +87,7 @@ class Peers:
         if stream is None:
             stream = self._add(identity, name, connection[0])
         elif stream.connection is not None and stream.connection != connection:
-            self.ban(stream.connection, "its stream was taken over by another connection")
+            self._refuse(stream.connection, "its stream was taken over by another connection")
         logger.info("sender %s is here, at %s", stream.name, self.links[connection[0]].address.text)
         self.here[connection] = stream
         stream.connect(connection, connection[0])
@@ -136,7 +136,16 @@ class Peers:
             self.reject(why, 1)
 
     def ban(self, connection: Connection, why: str) -> None:
-        """Listen no more to a connection that says what nobody should say. Its sender, if it is one, is told."""
+        """Listen no more to a connection that says what nobody should say. Its sender, if it is one, is told.
+
+        A stream of which nothing has come is forgotten: no pass shall wait for it.
+        """
+        stream = self.here.get(connection)
+        self._refuse(connection, why)
+        if stream is not None and not stream.taken and not stream.waiting:
+            self._table.remove(stream)
+
+    def _refuse(self, connection: Connection, why: str) -> None:
         self.reject(why, 1)
         stream = self.here.get(connection)
         identity = stream.id if stream is not None else bytes(16)

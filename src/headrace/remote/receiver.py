@@ -55,7 +55,8 @@ class RemoteDataZMQ(DataFlow):
             binds.
         passes: how many passes of each sender make a pass of this flow, at least 1. None: the flow never ends.
         num_senders: with ``passes``: a pass does not end before so many senders have been there. None: it ends when
-            those have finished that happen to be there, at least one.
+            all that have come have finished, at least one, and no new one has come for two seconds (or, without
+            ``bind``, the one of each address).
         ack: each datapoint is delivered exactly once, also if this process is killed and starts again from a saved
             state (``state_dict``), or a sender from its own; the senders go back as far as it takes. They need
             ``ack=True`` too.
@@ -198,7 +199,7 @@ class RemoteDataZMQ(DataFlow):
             peers=self.peers,
             hwm=self.hwm,
             buffer_bytes=self.buffer_bytes,
-            least_senders=self.num_senders or 1,
+            num_senders=self.num_senders or (None if self.bind else len(self._addresses)),
             ack=self.ack,
             allow_pickle=self.allow_pickle,
             timeout_s=self.timeout_s,

@@ -66,6 +66,11 @@ class Replay:
         elif keep:
             self._take_point()
 
+    @property
+    def over(self) -> bool:
+        """Whether the last entry, the end of the last pass, has been made."""
+        return self.passes == self._limit
+
     def next(self) -> tuple[Kind, Any] | None:
         """The next entry: its kind, and the datapoint if it is one. None after the last one.
 
@@ -73,7 +78,7 @@ class Replay:
             EmptySourceError: passes without end, and there is nothing in them.
             Exception: what the flow raises.
         """
-        if self.passes == self._limit:
+        if self.over:
             return None
         self.number += 1
         if self._running is None:
@@ -86,7 +91,7 @@ class Replay:
         self.passes += 1
         if self._limit is None and self.number == self.passes:
             raise EmptySourceError("the flow gives no datapoints, and shall be sent for ever")
-        return Kind.END if self.passes == self._limit else Kind.PASS_END, None
+        return Kind.END if self.over else Kind.PASS_END, None
 
     def seek(self, number: int) -> None:
         """Make ``number`` the next entry.

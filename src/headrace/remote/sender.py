@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ class SendResult:
         passes: how many passes of the flow have ended.
         resent: entries that went out again after a connection broke or the receiver was restarted.
         lost: entries that a receiver may have taken with it when it ended; 0 with ``ack=True``.
+        rejected: messages that no receiver sends, to a sender that binds. They are dropped and logged once.
     """
 
     datapoints: int
@@ -55,6 +57,7 @@ class SendResult:
     passes: int
     resent: int
     lost: int
+    rejected: int = 0
 
 
 def send_dataflow_zmq(
@@ -130,7 +133,7 @@ def send_dataflow_zmq(
         >>> ds = hr.DataFromList([[1, "a"], [2, "b"]], shuffle=False)
         >>> sender = threading.Thread(target=hr.send_dataflow_zmq, args=(ds, address), kwargs={"passes": 1})
         >>> sender.start()
-        >>> with hr.RemoteDataZMQ(address, passes=1) as remote:
+        >>> with hr.RemoteDataZMQ(address, passes=1, num_senders=1) as remote:
         ...     list(remote)
         [[1, 'a'], [2, 'b']]
         >>> sender.join()
@@ -145,8 +148,8 @@ def send_dataflow_zmq(
     if passes is not None:
         passes = check_count("passes", passes)
     patience = Patience(check_timeout(timeout_s))
-    if state_file is not None and not ack:
-        raise ValueError("state_file is only used with ack=True")
+    if state_file is not None:
+        check_state_file(state_file, ack)
     flow = as_flow(df)
     keys = load_keys(key_file, peer_files, bind=bind)
     name = check_name(name) if name is not None else f"{socket.gethostname()}-{os.getpid()}"
@@ -187,9 +190,51 @@ def check_name(value: Any) -> str:
     return value
 
 
+def check_state_file(value: Any, ack: bool) -> None:
+    """``state_file``, if it can be one.
+
+    Raises:
+        TypeError, ValueError: it cannot.
+    """
+    if not ack:
+        raise ValueError("state_file is only used with ack=True")
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"state_file must be the name of a file, got {type(value).__name__}")
+    path = Path(value)
+    if path.is_dir():
+        raise ValueError(f"state_file must be the name of a file, and {path} is a folder")
+    if not path.parent.is_dir():
+        raise ValueError(f"state_file: there is no folder {path.parent}")
+
+
 def _bar(flow: DataFlow, name: str, progress: bool | None) -> Any:
     shown = sys.stderr.isatty() if progress is None else progress
     return progress_bar(total=known_length(flow), desc=name, unit="dp", disable=not shown, leave=True)
+
+
+def read_welcome(value: Any) -> tuple[int | None, bytes, Grant]:
+    """What a receiver wants: which entry first, its run, and how much may be under way.
+
+    Raises:
+        MalformedError: that is not what a receiver says.
+    """
+    if type(value) is not tuple or len(value) != 5:
+        raise MalformedError("a bad WELCOME")
+    number, receiver, *grant = value
+    if type(receiver) is not bytes or not (number is None or (type(number) is int and number >= 0)):
+        raise MalformedError("a bad WELCOME")
+    return number, receiver, Grant(*read_numbers(tuple(grant), 3))
+
+
+def read_numbers(value: Any, count: int) -> Sequence[int]:
+    """So many numbers from 1.
+
+    Raises:
+        MalformedError: they are none.
+    """
+    if type(value) is not tuple or len(value) != count or any(type(n) is not int or n < 1 for n in value):
+        raise MalformedError("a bad grant")
+    return value
 
 
 class _Sender:
@@ -226,6 +271,7 @@ class _Sender:
         self._counted = replay.number  # entries beyond which datapoints are counted
         self._datapoints = self._nbytes = self._lost = 0
         self._waiting_logged = False
+        self._rejected: Counter[str] = Counter()  # what strangers said to a sender that binds
         self._poller = zmq.Poller()
         link.register(self._poller)
 
@@ -248,7 +294,9 @@ class _Sender:
         finally:
             self._alarm.close()
             bar.close()
-        return SendResult(self._datapoints, self._nbytes, self._replay.passes, self._window.resent, self._lost)
+        return SendResult(
+            self._datapoints, self._nbytes, self._replay.passes, self._window.resent, self._lost, self._rejected.total()
+        )
 
     def _step(self, bar: Any) -> bool:
         """Send the next entry, or see to it that it will be. Whether there is more to do."""
@@ -350,12 +398,11 @@ class _Sender:
         while (came := self._link.receive()) is not None:  # also the last words of a receiver that has gone
             peer, data = came
             try:
-                message = unpack(data) if data is not None else None
-            except VersionError as error:
-                raise self._version_error(error.version) from None
-            except MalformedError:
-                message = None
-            self._handle(peer, message)
+                if data is None:
+                    raise MalformedError("several frames")
+                self._handle(peer, unpack(data))
+            except MalformedError as error:
+                self._drop(peer, error)
         if self._link.bind:
             if news.down and self._peer is not None:
                 self._send(self._packer.pack(Kind.PING, self._stream))  # is it ours that has gone?
@@ -364,14 +411,37 @@ class _Sender:
         elif news.up:
             self._greet(b"")
 
-    def _handle(self, peer: bytes, message: Message | None) -> None:
-        if message is None:
-            if peer == self._peer and not self._link.bind:
-                raise ProtocolError(f"{self._link.address.text}: what answers there is no receiver of headrace")
-            return
+    def _drop(self, peer: bytes, error: MalformedError) -> None:
+        """Somebody says what no receiver says.
+
+        Raises:
+            ProtocolError: this sender has connected to it, so there is no other one.
+        """
+        where = self._link.address.text
+        why, remedy = str(error), ""
+        if isinstance(error, VersionError):
+            why = f"speaks version {error.version} of the protocol, this sender version {VERSION}"
+            remedy = "; install the same release of headrace on both sides"
+        if not self._link.bind:
+            if remedy:
+                raise ProtocolError(f"the receiver at {where} {why}{remedy}")
+            raise ProtocolError(f"{where}: what answers there is no receiver of headrace ({why})")
+        if why not in self._rejected:
+            logger.warning(
+                "sender %s: rejected at %s: %s%s (further ones are counted only)",
+                self._hello["name"], where, why, remedy,
+            )  # fmt: skip
+        self._rejected[why] += 1
+        self._link.send(peer, self._packer.pack(Kind.REFUSED, self._stream, 0, why + remedy))
+        if peer == self._peer:
+            self._lose_receiver()
+
+    def _handle(self, peer: bytes, message: Message) -> None:
         if message.kind is Kind.JOIN and self._link.bind:
             self._join(peer)
             return
+        if message.kind is Kind.HELLO:
+            raise MalformedError("this is a sender, and so is the other side")
         if peer != self._peer:
             return
         if message.kind is Kind.REFUSED:
@@ -379,9 +449,9 @@ class _Sender:
         if message.stream != self._stream:
             return
         if message.kind is Kind.ACK:
-            self._acknowledged(message.number, message.value())
+            self._acknowledged(message.number, read_numbers(message.value(), 2))
         elif message.kind is Kind.WELCOME:
-            self._start(message.value())
+            self._start(*read_welcome(message.value()))
 
     def _join(self, peer: bytes) -> None:
         """A receiver has connected. The one that was there before has gone, or else goes on alone."""
@@ -402,18 +472,18 @@ class _Sender:
         """The first entry that could be sent without going back."""
         return self._window.first(self._replay.number)
 
-    def _start(self, wanted: Any) -> None:
+    def _start(self, number: int | None, receiver: bytes, grant: Grant) -> None:
         """Go on with the entry that the receiver wants."""
-        number, receiver, *grant = wanted
         if number is None:
-            self._lost += self._window.give_up_sent()
+            # The end is no datapoint: whoever is there now needs it, to end as well.
+            self._lost += self._window.give_up_sent(self._replay.number - self._replay.over)
         elif self._hello["ack"]:
             self._go_to(number)
         else:
+            if number > self._first and not self._window.covers(number):
+                raise MalformedError("it wants what was not sent")
             self._window.taken(number)
             self._lost += max(0, self._first - number)
-            if number > self._first and not self._window.covers(number):
-                raise ProtocolError(f"the receiver wants entry {number}, which was never sent")
         if self._receiver is not None and receiver != self._receiver:
             logger.warning(
                 "sender %s: a new receiver at %s, which begins with entry %d; %d were lost so far",
@@ -421,7 +491,7 @@ class _Sender:
             )  # fmt: skip
         self._receiver = receiver
         self._window.reconnected()
-        self._window.grant = Grant(*grant)
+        self._window.grant = grant
         self._welcome = True
         self._send(self._packer.pack(Kind.START, self._stream, self._first, self._lost))
 
@@ -435,7 +505,9 @@ class _Sender:
             logger.warning("sender %s: goes to entry %d, from %d", self._hello["name"], number, self._replay.number)
             self._replay.seek(number)
 
-    def _acknowledged(self, number: int, granted: Any) -> None:
+    def _acknowledged(self, number: int, granted: Sequence[int]) -> None:
+        if number > self._replay.number:
+            raise MalformedError("it acknowledges what was not sent")
         items, nbytes = granted
         self._window.grant = self._window.grant._replace(items=items, nbytes=nbytes)
         self._window.taken(number)
@@ -466,9 +538,3 @@ class _Sender:
             self._seal()
             self._flush()
             self._send(self._packer.pack(Kind.FAILED, self._stream, 0, text))
-
-    def _version_error(self, theirs: int) -> ProtocolError:
-        return ProtocolError(
-            f"the receiver at {self._link.address.text} speaks version {theirs} of the protocol, this sender version "
-            f"{VERSION}; install the same release of headrace on both sides"
-        )
