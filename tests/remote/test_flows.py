@@ -16,6 +16,8 @@ import pytest
 from senders import Threads, free_port
 
 import headrace as hr
+from headrace.remote.in_turn import InTurn
+from headrace.testing import check_resume
 
 Make = Callable[[], str]
 
@@ -371,6 +373,49 @@ def test_with_ack_a_receiver_goes_on_from_its_state(address: str, bind: bool, th
     assert sorted(got) == sorted(again) == list(range(200))
     assert got != again, "shuffled anew"
     assert threads.join()[0].lost == 0
+
+
+def unordered() -> list[hr.DataFlow]:
+    ds = hr.DataFromList([1, 2])
+    return [
+        hr.MultiProcessRunnerZMQ(ds, 2, shard=True),
+        hr.BatchData(hr.MultiProcessRunner(ds, 4, 2), 2),
+        hr.MapData(hr.MultiThreadRunner(lambda: ds, 4, 2), abs),
+        hr.MultiThreadMapData(ds, 2, abs, ordered=False),
+        hr.MultiProcessRunnerZMQ(hr.MultiThreadMapData(ds, 2, abs, ordered=False), 1),
+        hr.MapData(hr.RemoteDataZMQ("tcp://127.0.0.1:1"), abs),
+    ]
+
+
+@pytest.mark.parametrize("flow", unordered(), ids=lambda flow: type(flow).__name__)
+def test_with_ack_a_flow_whose_order_is_never_the_same_is_refused(address: str, flow: hr.DataFlow) -> None:
+    """It could not go back to the n-th datapoint."""
+    with pytest.raises(ValueError, match="ack=True needs a flow that can go back"):
+        hr.send_dataflow_zmq(flow, address, ack=True, timeout_s=1)
+
+
+def test_copies_taken_in_turn_give_one_order_and_resume() -> None:
+    def make() -> hr.DataFlow:
+        return InTurn(hr.MapData(hr.DataFromList(list(range(5)), shuffle=True), lambda n: [n]), 2)
+
+    check_resume(make)
+    with make() as flow:
+        assert len(flow) == 5
+        assert all(sorted(flow) == [[n] for n in range(5)] for _ in range(2))
+
+
+class TakesItsShare(hr.DataFlow):
+    """Asks `worker_info`, so nothing is left out for it."""
+
+    def __iter__(self) -> Any:
+        info = hr.worker_info()
+        assert info is not None
+        yield from range(info.index, 10, info.count)
+
+
+def test_copies_taken_in_turn_may_take_their_share_by_themselves() -> None:
+    with InTurn(TakesItsShare(), 3) as flow:
+        assert [list(flow), list(flow)] == [list(range(10))] * 2
 
 
 def test_with_ack_a_receiver_that_begins_anew_gets_everything(address: str, threads: Threads) -> None:

@@ -57,6 +57,43 @@ def test_a_sender_that_is_killed_goes_on_from_its_state(start: Start, address: s
     assert sorted(json.loads(record.read_text())) == list(range(COUNT))
 
 
+def test_with_workers_a_served_pipeline_that_is_killed_goes_on_exactly(
+    start: Start, address: str, tmp_path: Path
+) -> None:
+    """Copies are taken from in turn: what was sent is found again, though processes are never equally fast."""
+    (tmp_path / "pipeline.py").write_text(
+        "import random, time, headrace as hr\n"
+        "def uneven(n):\n"
+        "    time.sleep(random.random() / 200)\n"
+        "    return [n, [n] * 3]\n"
+        f"def make():\n    return hr.MapData(hr.DataFromList(list(range({COUNT})), shuffle=True), uneven)\n"
+    )
+    command = [sys.executable, "-m", "headrace", "serve", "pipeline:make", "--to", address, "--passes", "1", "--ack",
+               "--state", "sender.json", "--workers", "2"]  # fmt: skip
+
+    def serve() -> subprocess.Popen[str]:
+        return subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    sender = serve()
+    state = tmp_path / "state"
+    options: dict[str, Any] = {
+        "address": address, "record": str(tmp_path / "record"), "state": str(state), "passes": 1, "num_senders": 1,
+        "ack": True, "listed": True,
+    }  # fmt: skip
+    receiver = start("receive", **options)
+    wait_for(lambda: length(tmp_path / "record") > COUNT // 4, receiver)
+    end(sender)
+    sender = serve()
+    wait_for(lambda: length(tmp_path / "record") > COUNT // 2, receiver)
+    receiver.kill()
+    receiver = start("receive", **options)
+    finish(receiver)
+    _, err = sender.communicate(timeout=30)
+
+    assert sender.returncode == 0, err
+    assert sorted(json.loads(state.read_text())["got"]) == list(range(COUNT))
+
+
 def test_a_receiver_that_is_killed_goes_on_from_its_state(start: Start, address: str, tmp_path: Path) -> None:
     state, record = tmp_path / "state", tmp_path / "record"
     sender = start("send", address=address, count=COUNT, passes=1, ack=True)

@@ -22,7 +22,8 @@ def serve(parser: argparse.ArgumentParser) -> Run:
     """Send the datapoints of a pipeline to a receiver, which may run on another machine.
 
     The receiver is a RemoteDataZMQ, or headrace receive. It may start earlier or later, go away and come back. Runs
-    until Ctrl-C, unless --passes is given. With --workers, copies of the pipeline run in so many processes.
+    until Ctrl-C, unless --passes is given. With --workers, copies of the pipeline run in so many processes; with --ack
+    too, their datapoints are taken in turn, so that the order is the same after a restart.
 
     Example:
       # pipeline.py
@@ -94,7 +95,7 @@ def _serve(args: argparse.Namespace) -> int:
         parse_address("--at" if args.at else "--to", args.at or args.to, keys=keys, bind=args.at is not None)
     flow = load_flow(args.target)
     if args.workers is not None:
-        flow = _in_processes(flow, args.workers)
+        flow = _in_processes(flow, args.workers, args.ack)
     with blaming_user(f"{args.target} cannot be sent"), flow:
         try:
             result = send_dataflow_zmq(
@@ -108,7 +109,11 @@ def _serve(args: argparse.Namespace) -> int:
     return 0
 
 
-def _in_processes(flow: DataFlow, workers: int) -> DataFlow:
+def _in_processes(flow: DataFlow, workers: int, ack: bool) -> DataFlow:
     from ..parallel.runners import MultiProcessRunnerZMQ
 
+    if ack and workers > 1:
+        from ..remote.in_turn import InTurn
+
+        return InTurn(flow, workers)
     return MultiProcessRunnerZMQ(flow, workers, shard=True)

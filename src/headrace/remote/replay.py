@@ -14,9 +14,12 @@ from typing import Any, NamedTuple
 
 from ..errors import EmptySourceError, SerializationError, StateError
 from ..flow import DataFlow
+from ..parallel.runners import _Runner
+from ..tree import walk
+from .receiver import RemoteDataZMQ
 from .wire import Kind
 
-__all__ = ["Replay", "StateFile"]
+__all__ = ["Replay", "StateFile", "check_repeatable"]
 
 _KEPT = 32
 _RECENT = 8
@@ -33,6 +36,28 @@ class _Point(NamedTuple):
     number: int
     passes: int
     state: dict[str, Any]
+
+
+def check_repeatable(flow: DataFlow) -> None:
+    """Refuse a flow that gives its datapoints in another order each time: it cannot go back to the n-th one.
+
+    Raises:
+        ValueError: there is such a flow in it.
+    """
+    for part in walk(flow):
+        name = type(part).__name__
+        if isinstance(part, _Runner) and part._copies > 1:
+            raise ValueError(
+                f"ack=True needs a flow that can go back, and {name} merges its {part._copies} copies as they come; "
+                "take a mapper (MultiProcessMapData), one copy, or a sender for each copy"
+            )
+        if getattr(part, "ordered", True) is False:
+            raise ValueError(f"ack=True needs a flow that can go back, and {name} has ordered=False; let it be ordered")
+        if isinstance(part, RemoteDataZMQ):
+            raise ValueError(
+                f"ack=True needs a flow that can go back, and {name} gives what its senders send, as it comes; let "
+                "them send to the last receiver"
+            )
 
 
 class Replay:

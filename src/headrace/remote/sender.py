@@ -24,7 +24,7 @@ from ..flow import DataFlow, as_flow
 from ..plain_codec import Described, MalformedError
 from .bundles import HOLD_S, Alarm, Bundle, Bundler, Grant, Window
 from .link import Link, Options, Patience, check_heartbeat, check_timeout, keep_freed_memory
-from .replay import Replay, StateFile
+from .replay import Replay, StateFile, check_repeatable
 from .security import Gatekeeper, PathLike, check_keys, load_keys, parse_address
 from .wire import EMPTY_BYTES, VERSION, Kind, Message, Packer, VersionError, size, to_send, unpack
 
@@ -96,8 +96,9 @@ def send_dataflow_zmq(
         passes: how many passes to send, at least 1; it returns when the consumer has taken the last datapoint. None:
             the flow is repeated for ever.
         ack: deliver each datapoint exactly once, also if this sender is killed and started again with its
-            ``state_file``, or the receiver from its state. The flow must be one whose state is exact, and random
-            numbers come from its seed. The receiver needs ``ack=True`` as well.
+            ``state_file``, or the receiver from its state. The flow must be one whose state is exact, random numbers
+            come from its seed, and the order is the same each time: several copies of a runner, ``ordered=False`` and
+            a `RemoteDataZMQ` in it are refused. The receiver needs ``ack=True`` as well.
         name: of this sender in counts, logs and errors; its host and process number by default.
         state_file: where the flow's state is written once a second, and read at the start. JSON. Only with ``ack``.
         key: the file of the own secret key, ``NAME.key_secret`` (see ``headrace keygen``).
@@ -151,6 +152,8 @@ def send_dataflow_zmq(
     if state_file is not None:
         check_state_file(state_file, ack)
     flow = as_flow(df)
+    if ack:
+        check_repeatable(flow)
     keys = load_keys(key_file, peer_files, bind=bind)
     name = check_name(name) if name is not None else f"{socket.gethostname()}-{os.getpid()}"
     hello = {
