@@ -17,6 +17,9 @@ import headrace as hr
 def make_flow():
     return hr.DataFromList(list(range(100)), shuffle=False)
 
+def copies():
+    return hr.MultiProcessRunnerZMQ(make_flow(), 2, shard=True)
+
 def broken():
     return hr.MapData(make_flow(), lambda n: 1 // (50 - n))
 """
@@ -76,6 +79,11 @@ def test_bench_measures_and_ctrl_c_ends_a_sender(folder: Path, address: str) -> 
         (["serve", "pipeline:make_flow", "--to", "tcp://192.0.2.1:5555"], "beyond this machine"),
         (["serve", "pipeline:make_flow", "--to", "nonsense"], "--to must be tcp://HOST:PORT or ipc://PATH"),
         (["serve", "pipeline:make_flow", "--to", "tcp://127.0.0.1:9", "--state", "x"], "--state needs --ack"),
+        (
+            ["serve", "pipeline:make_flow", "--to", "tcp://127.0.0.1:9", "--ack", "--state", "no/x"],
+            "there is no folder",
+        ),
+        (["serve", "pipeline:copies", "--to", "tcp://127.0.0.1:9", "--ack"], "ack=True needs a flow that can go back"),
         (["serve", "pipeline:make_flow", "--to", "tcp://127.0.0.1:9", "--timeout", "0.1"], "no receiver at"),
         (["serve", "pipeline:make_flow", "--to", "tcp://127.0.0.1:9", "--key", "x"], "key was given without peers"),
         (["receive", "tcp://*:5555"], "beyond this machine"),

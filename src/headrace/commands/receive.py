@@ -18,7 +18,7 @@ from ..errors import RemoteError, SerializationError
 from ..observe.speed import Measurement, SpeedResult
 from .arguments import number, write_json
 from .explain import environment
-from .serve import connection, declare_connection, refusing_bad_addresses
+from .serve import connection, declare_connection, refusing_bad_arguments
 from .targets import INTERRUPTED, Refusal, Run
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _receive(args: argparse.Namespace) -> int:
 
     if args.senders is not None and args.passes is None:
         raise Refusal("--senders needs --passes")
-    with refusing_bad_addresses():
+    with refusing_bad_arguments():
         remote = RemoteDataZMQ(args.address, bind=not args.connect, num_senders=args.senders, **connection(args))
     speed: SpeedResult | None = None
     interrupted = False

@@ -15,7 +15,7 @@ from ..flow import DataFlow
 from .arguments import check_writable, number, write_json
 from .targets import Refusal, Run, blaming_user, load_flow
 
-__all__ = ["connection", "declare_connection", "refusing_bad_addresses", "serve"]
+__all__ = ["connection", "declare_connection", "refusing_bad_arguments", "serve"]
 
 
 def serve(parser: argparse.ArgumentParser) -> Run:
@@ -75,8 +75,8 @@ def connection(args: argparse.Namespace) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def refusing_bad_addresses() -> Iterator[None]:
-    """Addresses and keys that cannot be used are the user's fault, and the error says how."""
+def refusing_bad_arguments() -> Iterator[None]:
+    """Addresses, keys and flows that cannot be used are the user's fault, and the error says how."""
     try:
         yield
     except ValueError as error:
@@ -84,18 +84,24 @@ def refusing_bad_addresses() -> Iterator[None]:
 
 
 def _serve(args: argparse.Namespace) -> int:
+    from ..remote.replay import check_repeatable
     from ..remote.security import check_keys, parse_address
-    from ..remote.sender import send_dataflow_zmq
+    from ..remote.sender import check_state_file, send_dataflow_zmq
 
     options = connection(args)
     if args.state is not None and not args.ack:
         raise Refusal("--state needs --ack")
-    with refusing_bad_addresses():
+    with refusing_bad_arguments():
         keys = check_keys(args.key, args.peer)[0] is not None
         parse_address("--at" if args.at else "--to", args.at or args.to, keys=keys, bind=args.at is not None)
+        if args.state is not None:
+            check_state_file(args.state, args.ack)
     flow = load_flow(args.target)
     if args.workers is not None:
         flow = _in_processes(flow, args.workers, args.ack)
+    if args.ack:
+        with refusing_bad_arguments():
+            check_repeatable(flow)
     with blaming_user(f"{args.target} cannot be sent"), flow:
         try:
             result = send_dataflow_zmq(
