@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -364,3 +365,17 @@ class OwnShare(hr.DataFlow):
 
     def __len__(self) -> int:
         return self.count
+
+
+class Slows:
+    """Gives what it is given; from some number on it takes its time, and notes each call by a byte in a file."""
+
+    def __init__(self, number: int, notes: Path):
+        self.number, self.notes = number, notes
+
+    def __call__(self, n: int) -> int:
+        if n >= self.number:
+            time.sleep(0.002)
+            with open(self.notes, "ab") as file:
+                file.write(b".")
+        return n

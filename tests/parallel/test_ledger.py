@@ -32,8 +32,8 @@ def test_each_datapoint_is_delivered_once_and_in_its_turn(
         assert sorted([*delivered, *(n for t in ledger.undelivered() for n in t.items)]) == list(range(first))
         choice = chance.random()
         if choice < 0.4:  # give something out
-            if ledger.waiting:
-                task = ledger.waiting.popleft()
+            if ledger.first_waiting:
+                task = ledger.next_waiting(chance.randint(1, 9))
             elif to_open:
                 items = to_open.pop(0)
                 task = ledger.open(items, len(items), 0, first)
@@ -46,6 +46,8 @@ def test_each_datapoint_is_delivered_once_and_in_its_turn(
             worker = chance.choice(held)
             if worker:
                 task = worker.pop(0)
+                if task.count > 1 and chance.random() < 0.3:  # of its first datapoints only
+                    ledger.cut(task, chance.randint(1, task.count - 1))
                 ledger.complete(task, [-n for n in task.items], nbytes=8 * task.count)
         elif choice < 0.8:  # a death
             worker = chance.choice(held)

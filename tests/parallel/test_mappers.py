@@ -78,6 +78,16 @@ def test_a_slow_datapoint_does_not_stop_the_other_workers(mapper: Face, tmp_path
         assert list(flow) == list(range(60))
 
 
+def test_a_function_that_becomes_slow_does_not_keep_back_what_it_has_done(mapper: Face, tmp_path: Path) -> None:
+    """Tasks have grown to thousands of datapoints by then; what a worker has not begun goes to all of them."""
+    done = tmp_path / "done"
+    with mapper(ints(100_000), 2, functions.Slows(30_000, done)) as flow:
+        running = iter(flow)
+        assert list(itertools.islice(running, 30_001)) == list(range(30_001))
+        assert done.stat().st_size < 2_000
+        assert list(itertools.islice(running, 500)) == list(range(30_001, 30_501))
+
+
 def test_none_discards(mapper: Face) -> None:
     with mapper(ints(101), 3, functions.odd_only) as flow:
         for _ in range(2):

@@ -216,7 +216,7 @@ class Encoder:
     @property
     def added(self) -> int:
         """How many datapoints were added since the last `finish`."""
-        return _count(self._layout) + len(self.plain)
+        return _count(self._layout) + len(self.plain) if self._layout else len(self.plain)
 
     def finish(self) -> Encoded:
         """All that was added since the last time."""

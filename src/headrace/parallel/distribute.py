@@ -20,6 +20,7 @@ from .pace import Pace
 from .pickling import explain
 from .policy import OnError
 from .pool import Pool, Worker
+from .transports.base import Event
 from .worker import pack
 
 __all__ = ["BatchConversation", "MapConversation"]
@@ -79,7 +80,7 @@ class Intake:
                 read = self._source.flow.reader(pass_index + (self._lag or 0))
                 assert read is not None
                 items = [read(number) for number in range(first, first + items)]
-            self._ledger.waiting.append(self._ledger.open(items, len(items), pass_index, first))
+            self._ledger.wait(self._ledger.open(items, len(items), pass_index, first))
             if self._books is not None:
                 self._books.take(pass_index, first, len(items))
 
@@ -139,10 +140,10 @@ class MapConversation(Conversation):
         began = time.perf_counter()
         depth = self._pace.depth
         while worker := self._roomiest(depth):
-            if self._ledger.waiting:
-                if self._ledger.waiting[0].alone and worker.tasks:
+            if waiting := self._ledger.first_waiting:
+                if waiting.alone and worker.tasks:
                     return
-                self._give(worker, self._ledger.waiting.popleft())
+                self._give(worker, self._ledger.next_waiting(self._pace.task_size))
                 continue
             count = min(self._pace.next_size(self._ledger), self._allowance(worker))
             if self._intake.ended or count <= 0:
@@ -238,6 +239,14 @@ class MapConversation(Conversation):
         super()._delivered(task)
 
     # -- taking back
+
+    def _answer(self, worker: Worker, done: Done, event: Event) -> None:
+        task = worker.tasks[0]
+        if done.stream == self._ledger.stream and done.answered is not None and done.answered < task.count:
+            # It was sized while the work was quick, and would keep the consumer waiting.
+            worker.given -= task.count - done.answered
+            self._ledger.cut(task, done.answered)
+        super()._answer(worker, done, event)
 
     def _take(self, worker: Worker, task: Task, done: Done, values: Values, nbytes: int) -> None:
         whole = any(failure.offset is None for failure in done.failures)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import heapq
 from collections.abc import Callable
 from typing import Any
 
@@ -99,8 +100,7 @@ class Ledger:
     def __init__(self, stream: int, *, ordered: bool):
         self.stream = stream
         self.ordered = ordered
-        self.waiting: collections.deque[Task] = collections.deque()
-        """Rows to be given to a worker, again or after a resume."""
+        self._waiting: list[tuple[int, Task]] = []  # a heap: what is to be delivered first is given first
         self.in_flight = 0
         """Datapoints that are in the table."""
         self.done_items = 0
@@ -132,7 +132,35 @@ class Ledger:
         pieces = task.split(size) if task.count > size else [task]
         del self._rows[task.index]
         self._rows.update((piece.index, piece) for piece in pieces)
-        self.waiting.extendleft(reversed(pieces))
+        for piece in pieces:
+            self.wait(piece)
+
+    def cut(self, task: Task, count: int) -> None:
+        """Only the first ``count`` datapoints of a row were done; the others wait, as a row of their own."""
+        assert task.items is not None
+        first, rest = task.items[:count], task.items[count:]
+        other = dataclasses.replace(
+            task, index=task.index + count, first=task.first + count, items=rest, count=len(rest)
+        )
+        task.items, task.count = first, count
+        self._rows[other.index] = other
+        self.wait(other)
+
+    def wait(self, task: Task) -> None:
+        """A row is to be given to a worker, again or after a resume."""
+        heapq.heappush(self._waiting, (task.index, task))
+
+    @property
+    def first_waiting(self) -> Task | None:
+        """The row that waits and is to be delivered first."""
+        return self._waiting[0][1] if self._waiting else None
+
+    def next_waiting(self, size: int) -> Task:
+        """Give out that row; of a larger one, its first ``size`` datapoints."""
+        _, task = heapq.heappop(self._waiting)
+        if task.count > size:
+            self.cut(task, size)
+        return task
 
     def discard(self, task: Task) -> None:
         """Take a row out again that no datapoints were lost with."""

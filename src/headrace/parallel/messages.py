@@ -123,6 +123,7 @@ class Done(NamedTuple):
         ended: the copy of a runner has come to its end.
         state: where that copy stands after these values.
         loose: map-and-batch: the values are single results, not batches.
+        answered: mapping: it is about so many datapoints, the first ones of the Work; the others were not begun.
         produced: how many datapoints the copy of a runner has given since its Begin, with these.
         digests: of the first datapoints of a runner's copy, as far as it has come; until there are enough.
         spent: the worker's books, now and then.
@@ -138,6 +139,7 @@ class Done(NamedTuple):
     ended: bool = False
     state: Any = None
     loose: bool = False
+    answered: int | None = None
     produced: int = 0
     digests: bytes | None = None
     spent: Spent | None = None

@@ -113,9 +113,14 @@ class Pace:
         """The most tasks one worker may hold: the one at work, the next one, and what bridges the absence."""
         return (self._current or self._plan()).depth
 
+    @property
+    def task_size(self) -> int:
+        """How many datapoints a task shall have."""
+        return (self._current or self._plan()).task_size
+
     def _plan(self) -> _Plan:
         """Decide; it holds until something is measured."""
-        task_size, depth, window = self._task_size(), 2, self._limit
+        task_size, depth, window = self._size_of_tasks(), 2, self._limit
         useful_bytes = 2.0 * self._workers * self._task_bytes
         if self._item_s is not None:
             item_s = max(self._item_s, 1e-7)
@@ -128,7 +133,7 @@ class Pace:
         self._current = _Plan(task_size, depth, window, int(min(_BUFFER_BYTES, useful_bytes)))
         return self._current
 
-    def _task_size(self) -> int:
+    def _size_of_tasks(self) -> int:
         if self._single:
             return self._grain
         size = self._size

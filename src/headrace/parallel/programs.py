@@ -45,6 +45,7 @@ class Outcome:
     ended: bool = False
     state: Any = None
     loose: bool = False
+    answered: int | None = None
     produced: int = 0
     digests: bytes | None = None
 
@@ -93,8 +94,6 @@ def collect(results: Iterator[Any], outcome: Outcome, sink: Sink, *, may_exit: b
         sink: takes the results.
         may_exit: whether `SystemExit` ends the worker (a process), rather than being an error like any other.
     """
-    from .worker import pack
-
     plain, add = sink.plain, sink.add
     while True:
         try:
@@ -117,14 +116,20 @@ def collect(results: Iterator[Any], outcome: Outcome, sink: Sink, *, may_exit: b
                             f"the datapoint cannot be sent home: {explain(value, 'it') or error}"
                         )
                         culprit.__cause__ = error
-                        outcome.failures.append(pack(culprit, sink.added))
-                        plain.append(None)
+                        _fail(culprit, outcome, sink)
             return
         except BaseException as error:
             if may_exit and isinstance(error, SystemExit):
                 raise
-            outcome.failures.append(pack(error, sink.added))
-            plain.append(None)
+            _fail(error, outcome, sink)
+
+
+def _fail(error: BaseException, outcome: Outcome, sink: Sink) -> None:
+    """The next datapoint has failed."""
+    from .worker import pack
+
+    outcome.failures.append(pack(error, sink.added))
+    sink.plain.append(None)
 
 
 def _raising(error: Exception) -> Iterator[Any]:
@@ -138,10 +143,25 @@ DIGESTED = 4
 DIGEST_BYTES = 16
 
 _ENOUGH_S = 0.05
-"""A copy that takes longer for a task hands over what it has."""
+"""A task that takes longer is answered by what is there: its size was chosen while the work was quick."""
 
-_BLOCK = 32
-"""How many datapoints of a copy are made between two looks at the clock."""
+_MOST = 256
+"""So many datapoints are done between two looks at the clock, at most."""
+
+
+def _blocks(size: int, grain: int = 1) -> Iterator[int]:
+    """Divide a task: how many datapoints to do before the next look at the clock. It ends early when they take long.
+
+    Args:
+        size: of the task.
+        grain: blocks have a multiple of so many, but for the last one.
+    """
+    began = time.perf_counter()
+    done, block = 0, grain
+    while done < size and (done == 0 or time.perf_counter() - began < _ENOUGH_S):
+        yield min(block, size - done)
+        done += block
+        block = max(min(2 * block, _MOST) // grain, 1) * grain
 
 
 class MapProgram:
@@ -171,18 +191,22 @@ class MapProgram:
         """See `Program`."""
         return self._map(task, items, channel)
 
-    def _map(self, task: Work, items: list[Any], sink: Sink) -> Outcome:
+    def _map(self, task: Work, items: list[Any], sink: Sink, grain: int = 1) -> Outcome:
         outcome = Outcome()
-        results = self._results(task, items)
-        collect(results, outcome, sink, may_exit=self._in_process)
-        while sink.added < len(items):  # the function raised StopIteration, which map() passes on as an end
-            error = RuntimeError("the map function raised StopIteration")
-            collect(_raising(error), outcome, sink, may_exit=self._in_process)
+        wanted = 0
+        for block in _blocks(len(items), grain):
+            results = self._results(task, items[wanted : wanted + block], task.first + wanted)
+            wanted += block
             collect(results, outcome, sink, may_exit=self._in_process)
+            while sink.added < wanted:  # the function raised StopIteration, which map() passes on as an end
+                error = RuntimeError("the map function raised StopIteration")
+                collect(_raising(error), outcome, sink, may_exit=self._in_process)
+                collect(results, outcome, sink, may_exit=self._in_process)
         outcome.discards = outcome.nones
+        outcome.answered = wanted
         return outcome
 
-    def _results(self, task: Work, items: list[Any]) -> Iterator[Any]:
+    def _results(self, task: Work, items: list[Any], first: int) -> Iterator[Any]:
         if not self._function.wants_rng:
             return map(self._call, items)
         assert self._place is not None
@@ -191,7 +215,7 @@ class MapProgram:
             key = self._place.item_key(task.pass_index)
             call = self._function.bind_rng(key, private=self._in_process)
             self._call_of_pass = {task.pass_index: call}
-        return map(call, items, map(self._place.index_of, itertools.count(task.first)))
+        return map(call, items, map(self._place.index_of, itertools.count(first)))
 
     def close(self) -> None:
         """See `Program`."""
@@ -211,7 +235,7 @@ class MapAndBatchProgram(MapProgram):
     def run(self, task: Work, items: list[Any], channel: Channel) -> Outcome:
         """See `Program`."""
         assembly = Assembly(self._batch_size, channel.empty)
-        outcome = self._map(task, items, assembly)
+        outcome = self._map(task, items, assembly, self._batch_size)
         outcome.loose = bool(outcome.failures or outcome.discards or assembly.added % self._batch_size)
         try:
             for value in assembly.rows() if outcome.loose else assembly.batches():
@@ -290,7 +314,8 @@ class ReplicateProgram:
     def run(self, task: Work, items: None, channel: Channel) -> Outcome:
         """See `Program`."""
         outcome = Outcome()
-        collect(_for_a_while(self._stream, task.size), outcome, channel, may_exit=self._in_process)
+        for block in _blocks(task.size):
+            collect(itertools.islice(self._stream, block), outcome, channel, may_exit=self._in_process)
         self._produced += channel.added - len(outcome.failures)
         outcome.produced = self._produced
         outcome.ended = self._ended or bool(outcome.failures)
@@ -320,19 +345,6 @@ class ReplicateProgram:
         """See `Program`."""
         self._stream = iter(())
         self._flow.close()
-
-
-def _for_a_while(stream: Iterator[Any], size: int) -> Iterator[Any]:
-    """The next ``size`` datapoints, or fewer: those that are there do not wait for a flow that has become slow."""
-    began = time.perf_counter()
-
-    def blocks() -> Iterator[Iterator[Any]]:
-        for done in range(0, size, _BLOCK):
-            if time.perf_counter() - began > _ENOUGH_S:
-                return
-            yield itertools.islice(stream, min(_BLOCK, size - done))
-
-    return itertools.chain.from_iterable(blocks())
 
 
 def _digest_of(datapoint: Any) -> bytes:

@@ -100,6 +100,7 @@ def _perform(channel: Channel, program: Program, task: Work, body: Any, clock: W
         ended=outcome.ended,
         state=outcome.state,
         loose=outcome.loose,
+        answered=outcome.answered,
         produced=outcome.produced,
         digests=outcome.digests,
         spent=clock.spent(),
