@@ -441,12 +441,19 @@ def test_a_closed_receiver_is_opened_again_by_iterating(address: str, threads: T
 
 
 def test_a_sender_whose_flow_raises_is_named_when_no_other_is_left(address: str, threads: Threads) -> None:
+    good_is_welcome = threading.Event()
+
     def fails() -> Any:
         yield 1
+        good_is_welcome.wait()
         raise OSError("disk")
 
+    def works() -> Any:
+        good_is_welcome.set()  # a flow is read when the receiver has said what it wants
+        yield from [2] * 50
+
     threads.send(hr.DataFromGenerator(fails), address, passes=1, name="bad")
-    threads.send(hr.DataFromList([2] * 50), address, passes=1, name="good")
+    threads.send(hr.DataFromGenerator(works), address, passes=1, name="good")
     with hr.RemoteDataZMQ(address, passes=1, num_senders=2, timeout_s=20) as remote:
         got = []
         with pytest.raises(hr.SenderFailed, match="sender bad failed after 1 datapoints: OSError: disk"):

@@ -145,7 +145,7 @@ DIGEST_BYTES = 16
 _ENOUGH_S = 0.05
 """A task that takes longer is answered by what is there: its size was chosen while the work was quick."""
 
-_MOST = 256
+_MOST = 512
 """So many datapoints are done between two looks at the clock, at most."""
 
 
