@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from typing import Any
 
@@ -16,6 +17,8 @@ __all__ = ["Connection", "Peers", "read_hello"]
 logger = logging.getLogger("headrace")
 
 _MAX_BANNED = 10_000
+_KNOWN_S = 0.5
+"""So long after the news that a connection has ended a ROUTER may not know it: the two come on different ways."""
 
 Connection = tuple[int, bytes]
 """Number of a link, and routing id of the peer there."""
@@ -48,7 +51,7 @@ class Peers:
         links: the sockets.
         here: all that have spoken; None: no sender (yet).
         unexplained: connections that ended, and nobody of those that have spoken was found missing.
-        suspicion: whether somebody was found missing whose last words may still be there.
+        suspicion: whether to look soon who is missing.
     """
 
     def __init__(self, table: Streams, rejected: Counter[str]):
@@ -56,6 +59,7 @@ class Peers:
         self.here: dict[Connection, Stream | None] = {}
         self.unexplained = 0
         self.suspicion = False
+        self._unexplained_since = 0.0
         self._table = table
         self._rejected = rejected
         self._banned: dict[Connection, None] = {}
@@ -113,10 +117,17 @@ class Peers:
             if self.links[connection[0]].bind and not self.send(connection, Kind.PING, identity):
                 self.unexplained -= 1
                 self.lose(connection)
-        if self.unexplained > 0:
-            self.reject("a connection that ended before a whole message had come", self.unexplained)
-        self.unexplained = min(self.unexplained, 0)
         self.suspicion = False
+        if self.unexplained <= 0:
+            self._unexplained_since = 0.0
+            return
+        now = time.monotonic()
+        self._unexplained_since = self._unexplained_since or now
+        if now - self._unexplained_since < _KNOWN_S:
+            self.suspicion = True  # look again
+            return
+        self.reject("a connection that ended before a whole message had come", self.unexplained)
+        self.unexplained, self._unexplained_since = 0, 0.0
 
     def lose(self, connection: Connection) -> None:
         """A connection has ended."""
