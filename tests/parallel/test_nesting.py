@@ -100,13 +100,20 @@ def test_shares_above_a_mapper_that_need_not_keep_the_order() -> None:
         assert [sorted(flow), sorted(flow)] == [list(range(60))] * 2
 
 
-def draw_globally(n: int) -> tuple[int, float]:
-    time.sleep(0.002)  # so that all workers come to their turn
-    return os.getpid(), random.random()
+class DrawGlobally:
+    """Draws when more than two workers have come to their turn, and says in which process it was."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def __call__(self, n: int) -> tuple[int, float]:
+        (self.folder / str(os.getpid())).touch()
+        contracts.wait_until(lambda: len(list(self.folder.iterdir())) > 2, 30)
+        return os.getpid(), random.random()
 
 
-def test_workers_in_different_copies_do_not_draw_the_same_numbers() -> None:
-    with hr.MultiProcessRunnerZMQ(processes(ints(100), 2, draw_globally), 2, shard=True) as flow:
+def test_workers_in_different_copies_do_not_draw_the_same_numbers(tmp_path: Path) -> None:
+    with hr.MultiProcessRunnerZMQ(processes(ints(100), 2, DrawGlobally(tmp_path)), 2, shard=True) as flow:
         drawn = list(flow)
     assert len({pid for pid, _ in drawn}) > 2
     assert len({number for _, number in drawn}) == 100

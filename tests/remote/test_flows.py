@@ -90,7 +90,7 @@ def test_a_pass_waits_for_senders_that_come_a_little_later(address: str, threads
     """Nobody said how many there are. Those that were there before the receiver come up to a second after it."""
     for sender in range(3):
         threads.send(hr.DataFromList([sender] * 5), address, passes=1)
-    time.sleep(0.7)
+    time.sleep(0.7)  # by then they try again at growing intervals: the time that passes is what this is about
     with hr.RemoteDataZMQ(address, passes=1, timeout_s=20) as remote:
         it = iter(remote)
         got = [next(it)]
