@@ -8,12 +8,16 @@ one byte in the header says so, and the writer uses the block again::
     ┌─────────────────────────────────┬───────────────┬───────────────┬──────────────────────────────┐
     │ LENT RETURNED LENT UNUSED ...   │ block 0       │ block 1       │ sparse: never touched        │
     └─────────────────────────────────┴───────────────┴───────────────┴──────────────────────────────┘
-      writer sets LENT, reader sets RETURNED; each byte has one owner at a time, so there is no lock.
+      writer sets LENT, reader sets RETURNED (or PINNED); each byte has one owner at a time, so there is no lock.
 
 Why so: a fresh page of shared memory costs a hundred times a reused one, so blocks are reused, the one freed last
 first. The file has no name (``memfd_create``): nothing can be left behind, whatever is killed. It is sparse: its size
 is a limit on address space, not on memory. The reader's mapping lives as long as an array on it, whatever happens to
 the writer, so arrays of a dead worker stay valid.
+
+A reader may have blocks *pinned*, so that a device reads them where they lie. That is done once a block; when it comes
+back its byte says so, and the writer never gives its memory back to the system: the device would go on reading the old
+pages.
 """
 
 from __future__ import annotations
@@ -22,14 +26,14 @@ import mmap
 import os
 import resource
 import weakref
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ..recycling import size_class
 
-__all__ = ["ArenaReader", "ArenaWriter", "create_arena"]
+__all__ = ["ArenaReader", "ArenaWriter", "Pinner", "create_arena", "pin"]
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -52,7 +56,7 @@ _HOT_BYTES = 1 << 18
 """For blocks from this size on it pays to look for a freshly returned one, which is in the cache, each time."""
 
 _PAGE = mmap.PAGESIZE
-_UNUSED, _LENT, _RETURNED = 0, 1, 2
+_UNUSED, _LENT, _RETURNED, _PINNED = 0, 1, 2, 3  # the last: returned, and pinned from now on
 
 
 def create_arena() -> int:
@@ -91,6 +95,7 @@ class ArenaWriter:
         self._offsets: list[int] = []
         self._sizes: list[int] = []
         self._free: dict[int, list[int]] = {}  # size class -> blocks, freed last on top
+        self._pinned: set[int] = set()
 
     @property
     def used_bytes(self) -> int:
@@ -119,14 +124,20 @@ class ArenaWriter:
         self._flags[block] = _RETURNED
 
     def trim(self, keep_bytes: int = 64 << 20) -> None:
-        """Give the memory of free blocks back to the system, except for ``keep_bytes`` of each size class."""
+        """Give the memory of free blocks back to the system, except for ``keep_bytes`` of each size class.
+
+        Pinned blocks keep theirs.
+        """
         self._collect()
         for size, blocks in self._free.items():
             for block in blocks[: max(0, len(blocks) - keep_bytes // size)]:
-                self._map.madvise(mmap.MADV_REMOVE, self._offsets[block], size)
+                if block not in self._pinned:
+                    self._map.madvise(mmap.MADV_REMOVE, self._offsets[block], size)
 
     def _collect(self) -> None:
-        for block in np.flatnonzero(self._flags[: len(self._sizes)] == _RETURNED).tolist():
+        for block in np.flatnonzero(self._flags[: len(self._sizes)] >= _RETURNED).tolist():
+            if self._flags[block] == _PINNED:
+                self._pinned.add(block)
             self._flags[block] = _UNUSED
             self._free.setdefault(self._sizes[block], []).append(block)
 
@@ -139,6 +150,61 @@ class ArenaWriter:
         return len(self._sizes) - 1
 
 
+class Pinner(Protocol):
+    """Has memory pinned for a device."""
+
+    def register(self, address: int, nbytes: int) -> None:
+        """Pin whole pages. Raises RuntimeError when they cannot be."""
+
+    def unregister(self, address: int) -> None:
+        """End it; the memory is still mapped. Runs in any thread, and must not raise."""
+
+
+class _Mapping(mmap.mmap):
+    """A reader's mapping of an arena, which unpins what was pinned before it ends.
+
+    (`__del__` is in time. The callback of a weak reference to a plain `mmap` finds the memory unmapped.)
+    """
+
+    pinned: dict[int, Pinner] = {}  # that of one which could not be mapped
+
+    def __init__(self, *_: Any):
+        self.address = np.frombuffer(self, np.uint8).ctypes.data
+        self.pinned = {}  # offsets of blocks
+        self.forks = _forks
+
+    def __del__(self) -> None:
+        for offset, pinner in self.pinned.items():
+            if _forks == self.forks:  # what was pinned belongs to the parent
+                pinner.unregister(self.address + offset)
+
+
+def pin(array: npt.NDArray[Any], pinner: Pinner) -> bool:
+    """Have the block pinned on which an array lies, the first time that one is seen.
+
+    Pinned it stays, for as long as it is mapped. Its memory is the caller's only while the array (or a view) lives.
+
+    Returns:
+        Whether the array lies on a pinned block; False for one that is not in an arena, and in a forked child.
+
+    Raises:
+        RuntimeError: ``pinner`` could not pin it.
+    """
+    first, owner = array, array.base
+    while isinstance(owner, (np.ndarray, memoryview)):
+        if isinstance(owner, np.ndarray):
+            first, owner = owner, owner.base
+        else:
+            owner = owner.obj
+    if not isinstance(owner, _Mapping) or owner.forks != _forks:
+        return False
+    offset = first.ctypes.data - owner.address  # `take` made it: it begins where its block does
+    if offset not in owner.pinned:
+        pinner.register(first.ctypes.data, size_class(first.nbytes))
+        owner.pinned[offset] = pinner
+    return True
+
+
 class ArenaReader:
     """The side that is given arrays on the blocks.
 
@@ -147,7 +213,7 @@ class ArenaReader:
     """
 
     def __init__(self, fd: int):
-        self._map = mmap.mmap(fd, 0)
+        self._map = _Mapping(fd, 0)
         self._forks = _forks
         self._lent: dict[int, weakref.ref[Any]] = {}
 
@@ -159,7 +225,7 @@ class ArenaReader:
             # Runs wherever the last reference dies, in any thread. A forked child must not free its parent's blocks.
             self._lent.pop(block, None)
             if _forks == self._forks:
-                self._map[block] = _RETURNED
+                self._map[block] = _PINNED if offset in self._map.pinned else _RETURNED
 
         self._lent[block] = weakref.ref(array, give_back)
         return array
