@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import subprocess
 import sys
+import time
 import warnings
 from typing import Any, NamedTuple
 
@@ -227,3 +228,72 @@ def test_cuda_uses_a_stream_of_its_own() -> None:
     assert images.is_cuda
     assert labels.is_cuda
     assert torch.cuda.current_stream() == torch.cuda.default_stream()
+
+
+def big_image(n: int) -> np.ndarray[Any, Any]:
+    return np.full((64, 224, 224, 3), n, np.uint8)
+
+
+@needs_cuda
+def test_cuda_reads_the_arrays_of_workers_where_they_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(tensor: torch.Tensor) -> torch.Tensor:
+        raise AssertionError(f"a further copy of {tuple(tensor.shape)}")
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", refused)
+    rows = hr.DataFromList(range(60), shuffle=False)
+    with DevicePrefetch(hr.MultiProcessMapData(rows, 2, big_image, buffer_size=4), "cuda", 2) as flow:
+        for _ in range(2):
+            for n, images in enumerate(flow):
+                assert int(images.min()) == int(images.max()) == n
+
+
+@needs_cuda
+def test_cuda_pins_the_blocks_of_the_arena() -> None:
+    with hr.MultiProcessMapData(hr.DataFromList(range(4), shuffle=False), 1, big_image) as source:
+        arrays = list(source)
+        list(DevicePrefetch(arrays, "cuda", 1))
+        assert all(torch.from_numpy(array).is_pinned() for array in arrays)
+    assert all(int(array.max()) == n for n, array in enumerate(arrays))
+
+
+@needs_cuda
+def test_cuda_goes_on_when_blocks_cannot_be_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    register = torch.cuda.cudart().cudaHostRegister
+    monkeypatch.setattr(
+        torch.cuda.cudart(), "cudaHostRegister", lambda address, nbytes, flags: register(address, 0, flags)
+    )
+    rows = hr.DataFromList(range(20), shuffle=False)
+    with DevicePrefetch(hr.MultiProcessMapData(rows, 2, image), "cuda", 2) as flow:
+        with pytest.warns(RuntimeWarning, match=r"cannot be pinned \(invalid argument"):
+            assert [int(batch.max()) for batch in flow] == list(range(20))
+        assert int(torch.ones(3, device="cuda").sum()) == 3  # no error is left behind for others
+
+
+@needs_cuda
+def test_cuda_batches_are_right_when_the_consumer_leaves() -> None:
+    rows = hr.DataFromList(range(60), shuffle=False)
+    with DevicePrefetch(hr.MultiProcessMapData(rows, 2, big_image, buffer_size=4), "cuda", 4) as flow:
+        for _ in range(5):
+            running = iter(flow)
+            moved = [next(running) for _ in range(5)]
+            running.close()
+            assert [int(images.min()) for images in moved] == [int(images.max()) for images in moved] == list(range(5))
+
+
+@needs_cuda
+def test_cuda_without_the_further_copy_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prints GB/s (pytest -s); the first pass, which pins the blocks, is not counted."""
+
+    def gigabytes_a_second() -> float:
+        rows = hr.DataFromList(range(200), shuffle=False)
+        with DevicePrefetch(hr.MultiProcessMapData(rows, 4, big_image), "cuda", 2) as flow:
+            for _ in range(2):
+                torch.cuda.synchronize()
+                began = time.perf_counter()
+                nbytes = sum(images.nbytes for images in flow)
+                torch.cuda.synchronize()
+            return nbytes / (time.perf_counter() - began) / 1e9
+
+    direct = gigabytes_a_second()
+    monkeypatch.setattr("headrace.integrations.pinned.pin", lambda array, pinner: False)
+    print(f"from the arena {direct:.1f} GB/s, through pinned memory of torch's {gigabytes_a_second():.1f} GB/s")

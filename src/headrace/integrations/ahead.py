@@ -22,6 +22,9 @@ class Mover(Protocol):
     def finish(self, started: Any) -> Any:
         """The datapoint for the consumer, from what `start` returned."""
 
+    def close(self) -> None:
+        """The pass ends here, perhaps early: wait for what was begun and still needs its datapoint."""
+
 
 class ReadAhead(ProxyDataFlow):
     """A stage that has started on ``depth`` datapoints beyond the one that the consumer has.
@@ -42,18 +45,21 @@ class ReadAhead(ProxyDataFlow):
     def run(self, source: Any, state: State) -> Generator[Any, None, None]:
         """One pass; see `DataFlow.run`."""
         mover = self.mover()
-        held: list[Any] = state.setdefault("held", [])
-        started = deque(mover.start(dp) for dp in held)
-        for dp in () if state.get("ended") else source:
-            held.append(dp)
-            started.append(mover.start(dp))
-            if len(held) > self.depth:
+        try:
+            held: list[Any] = state.setdefault("held", [])
+            started = deque(mover.start(dp) for dp in held)
+            for dp in () if state.get("ended") else source:
+                held.append(dp)
+                started.append(mover.start(dp))
+                if len(held) > self.depth:
+                    del held[0]
+                    yield mover.finish(started.popleft())
+            state["ended"] = True
+            while held:
                 del held[0]
                 yield mover.finish(started.popleft())
-        state["ended"] = True
-        while held:
-            del held[0]
-            yield mover.finish(started.popleft())
+        finally:
+            mover.close()
 
     def fingerprint(self) -> str:
         """See `DataFlow.fingerprint`: neither the device nor the depth decides the data."""

@@ -65,6 +65,9 @@ class _Mover:
     def finish(self, started: Any) -> Any:
         return started
 
+    def close(self) -> None:
+        pass
+
     def _put(self, leaf: Any) -> Any:
         if not isinstance(leaf, (np.ndarray, np.generic)) or leaf.dtype.kind in "OSUVmM":
             return leaf

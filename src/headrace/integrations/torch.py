@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from ..flow import DataFlow, as_flow
 from ._import import import_extra
 from .ahead import Mover, ReadAhead
+from .pinned import PinnedReads
 from .structure import map_leaves
 
 __all__ = ["DevicePrefetch", "tensors", "to_torch"]
@@ -112,8 +114,9 @@ def _dataset_class() -> Any:
 class DevicePrefetch(ReadAhead):
     """Copy datapoints to a device while the consumer is busy with those before.
 
-    On a CUDA device: each array is copied into pinned memory (which torch keeps and uses again), from there to the
-    device on a stream of its own; the consumer's stream waits for the copy, not the consumer. On other devices: a plain
+    On a CUDA device: the shared memory into which a worker wrote an array is pinned, the first time that it is seen,
+    and the device reads the array there. Other arrays are copied into pinned memory of torch's first. All this runs on
+    a stream of its own; the consumer's stream waits for it, not the consumer. On other devices: a plain
     ``tensor.to(device)``, which on the CPU copies nothing.
 
     Args:
@@ -124,6 +127,9 @@ class DevicePrefetch(ReadAhead):
 
     Order and integrity: input order, each datapoint once. Datapoints are given as `tensors` makes them, on the device.
     The state holds the datapoints that were read ahead (as arrays: with large batches, a large state).
+
+    Warns:
+        RuntimeWarning: CUDA will not pin that memory; then all arrays are copied first.
 
     Raises:
         ImportError: at construction, torch is not installed.
@@ -159,21 +165,33 @@ class _PlainMover:
     def finish(self, started: Any) -> Any:
         return started
 
+    def close(self) -> None:
+        pass
+
 
 class _CudaMover:
     def __init__(self, torch: Any, device: Any):
         self._torch = torch
         self._device = device
         self._stream = torch.cuda.Stream(device)
+        self._reads = PinnedReads(_CudaPinner(torch, device))
 
     def start(self, dp: Any) -> tuple[Any, Any]:
         with self._torch.cuda.stream(self._stream):
-            moved = map_leaves(self._copy, tensors(dp))
-            return moved, self._stream.record_event()
+            try:
+                moved = map_leaves(self._copy, dp)
+            finally:  # also when there is no room on the device for the second array: the first may be under way
+                copied = self._stream.record_event()
+                self._reads.end(copied)
+            return moved, copied
 
     def _copy(self, leaf: Any) -> Any:
-        # The pinned block is torch's: it is not used again before the copy from it is done.
-        return leaf.pin_memory().to(self._device, non_blocking=True) if self._torch.is_tensor(leaf) else leaf
+        tensor = _tensor(self._torch, leaf)
+        if not self._torch.is_tensor(tensor):
+            return tensor
+        if not (_on(tensor, leaf) and self._reads.begin(leaf)):
+            tensor = tensor.pin_memory()  # The block is torch's: it is not used again before the copy from it is done.
+        return tensor.to(self._device, non_blocking=True)
 
     def finish(self, started: tuple[Any, Any]) -> Any:
         moved, copied = started
@@ -186,6 +204,38 @@ class _CudaMover:
             return leaf
 
         return map_leaves(hand_over, moved)
+
+    def close(self) -> None:
+        self._reads.close()
+
+
+class _CudaPinner:
+    """See `Pinner`."""
+
+    def __init__(self, torch: Any, device: Any):
+        self._torch = torch
+        self._device = device
+        self._cudart = torch.cuda.cudart()
+
+    def register(self, address: int, nbytes: int) -> None:
+        portable = 1  # for all devices
+        try:
+            self._torch.cuda.check_error(int(self._cudart.cudaHostRegister(address, nbytes, portable)))
+        except RuntimeError:
+            # CUDA keeps the error, and torch would raise it after the next kernel, whoever's that is. (It offers no way
+            # to take it back.) So that kernel is this one.
+            with contextlib.suppress(RuntimeError):
+                self._torch.ones(1, device=self._device)
+            raise
+
+    def unregister(self, address: int) -> None:
+        # It fails only when CUDA has ended, as it does before the interpreter, or is broken; then nothing is pinned.
+        self._cudart.cudaHostUnregister(address)
+
+
+def _on(tensor: Any, leaf: Any) -> bool:
+    """Whether a tensor lies on the memory of an array without gaps, which is copied in one piece."""
+    return isinstance(leaf, np.ndarray) and leaf.flags.forc and tensor.data_ptr() == leaf.ctypes.data
 
 
 def _tensor(torch: Any, leaf: Any) -> Any:
