@@ -1,5 +1,6 @@
 """The books that `headrace.audit` keeps."""
 
+import numpy as np
 import pytest
 
 import headrace as hr
@@ -84,3 +85,61 @@ def test_a_lost_datapoint_is_named(monkeypatch):
 def test_something_else_than_a_flow_is_refused():
     with pytest.raises(TypeError, match="expected a DataFlow, got list"):
         hr.audit([1, 2])
+
+
+def sharded(cls):
+    arguments = {
+        hr.MultiProcessRunnerZMQ: (numbers(100), 3),
+        hr.MultiProcessRunner: (numbers(100), 8, 3),
+        hr.MultiThreadRunner: (lambda: numbers(100), 8, 3),
+    }
+    return cls(*arguments[cls], shard=True)
+
+
+@pytest.mark.parametrize("cls", [hr.MultiProcessRunnerZMQ, hr.MultiProcessRunner, hr.MultiThreadRunner])
+def test_the_books_of_runners_balance(cls):
+    with sharded(cls) as flow:
+        record = hr.audit(flow)
+        assert sorted(flow) == sorted(flow) == list(range(100))
+
+    assert [(p.stage, p.pass_index, p.taken, p.delivered) for p in record.passes] == [
+        (cls.__name__, 0, 100, 100),
+        (cls.__name__, 1, 100, 100),
+    ]
+    assert all(p.complete and p.taken_hash == p.delivered_hash for p in record.passes)
+
+
+@pytest.mark.parametrize("hwm", [3, 50])
+@pytest.mark.parametrize("large", [False, True])
+def test_what_a_runner_has_for_the_next_pass_is_in_the_books_of_that(hwm, large):
+    source = hr.MapData(numbers(10), lambda n: np.full(9000 if large else 1, n))
+    with hr.MultiProcessRunnerZMQ(source, 1, hwm) as flow:
+        assert [int(array[0]) for array in flow] == list(range(10))  # before anybody keeps books
+        record = hr.audit(flow)
+        for _ in range(20):
+            assert [int(array[0]) for array in flow] == list(range(10))
+        next(iter(flow))
+
+    assert [(p.taken, p.delivered, p.complete) for p in record.passes[:20]] == [(10, 10, True)] * 20
+    assert not record.passes[20].complete
+
+
+@pytest.mark.parametrize("shard", [False, True])
+def test_a_lost_datapoint_of_a_runner_is_named(monkeypatch, shard):
+    rows = hr.MapData(numbers(20), lambda n: np.full(300_000, n))  # a row each
+    next_ready = Ledger.next_ready
+    lost = []
+
+    def lose_one(self):
+        task = next_ready(self)
+        if task is None or task.first != 5 or lost:
+            return task
+        lost.append(task)
+        self.close(task)
+        return next_ready(self)
+
+    monkeypatch.setattr(Ledger, "next_ready", lose_one)
+    with hr.MultiProcessRunnerZMQ(rows, 1, 4, shard=shard) as flow:
+        hr.audit(flow)
+        with pytest.raises(hr.AuditError, match=r"lost: 5 of copy 0; doubled.*none"):
+            list(flow)

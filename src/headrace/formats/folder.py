@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import stat
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -78,6 +80,18 @@ def _walk(folder: str, pattern: str) -> list[str]:
     return found
 
 
+def _content(path: Path) -> bytes:
+    """The bytes of a regular file; from a FIFO or a device they might never come, or never end.
+
+    Raises:
+        OSError: it is something else, or cannot be read.
+    """
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        return file.read()
+
+
 class _Files:
     bounds = None
 
@@ -91,7 +105,7 @@ class _Files:
     def __getitem__(self, number: int) -> dict[str, Any]:
         path = self._paths[number]
         try:
-            return {"path": path, "data": Path(self._folder, path).read_bytes()}
+            return {"path": path, "data": _content(Path(self._folder, path))}
         except OSError as error:
             raise FormatError(f"{Path(self._folder, path)}: it cannot be read: {error.strerror}") from error
 

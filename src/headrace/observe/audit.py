@@ -26,6 +26,7 @@ class AuditedPass:
         taken_hash: order-free hash of the numbers of the datapoints pulled.
         delivered_hash: the same of those accounted for.
         complete: whether the pass has come to its end, and the books have been compared.
+        counted_by: what the numbers of the datapoints belong to: the "pass" of the input, or a runner's "copy".
     """
 
     stage: str
@@ -35,14 +36,22 @@ class AuditedPass:
     taken_hash: int = 0
     delivered_hash: int = 0
     complete: bool = False
+    counted_by: str = "pass"
     _taken_rows: list[tuple[int, int, int]] = dataclasses.field(default_factory=list, repr=False)
     _delivered_rows: list[tuple[int, int, int]] = dataclasses.field(default_factory=list, repr=False)
+    _kept_rows: list[tuple[int, int, int]] = dataclasses.field(default_factory=list, repr=False)
 
     def take(self, pass_index: int, first: int, count: int) -> None:
         """These datapoints were pulled from the input."""
         self.taken += count
         self.taken_hash = (self.taken_hash + _hash(pass_index, first, count)) % 2**64
         _append(self._taken_rows, (pass_index, first, count))
+
+    def keep(self, pass_index: int, first: int, count: int) -> None:
+        """These were taken and are still there, for the next pass."""
+        self.taken -= count
+        self.taken_hash = (self.taken_hash - _hash(pass_index, first, count)) % 2**64
+        _append(self._kept_rows, (pass_index, first, count))
 
     def deliver(self, pass_index: int, first: int, count: int) -> None:
         """These datapoints were delivered, discarded by the function, or handled as bad ones."""
@@ -59,13 +68,18 @@ class AuditedPass:
         self.complete = True
         if (self.taken, self.taken_hash) == (self.delivered, self.delivered_hash):
             return
-        taken, delivered = _numbers(self._taken_rows), _numbers(self._delivered_rows)
-        lost = sorted(set(taken) - set(delivered))
-        doubled = sorted((collections.Counter(delivered) - collections.Counter(taken)).keys())
+        taken = collections.Counter(_numbers(self._taken_rows)) - collections.Counter(_numbers(self._kept_rows))
+        delivered = collections.Counter(_numbers(self._delivered_rows))
+        lost = sorted(taken.keys() - delivered.keys())
+        doubled = sorted((delivered - taken).keys())
         raise AuditError(
             f"{self.stage}, pass {self.pass_index}: {self.taken} datapoints went in, {self.delivered} came out; "
-            f"lost: {_shown(lost)}; doubled or unknown: {_shown(doubled)}"
+            f"lost: {self._shown(lost)}; doubled or unknown: {self._shown(doubled)}"
         )
+
+    def _shown(self, numbers: list[tuple[int, int]]) -> str:
+        text = ", ".join(f"{n} of {self.counted_by} {p}" for p, n in numbers[:20])
+        return (text or "none") + (f", ... ({len(numbers)} in all)" if len(numbers) > 20 else "")
 
 
 @dataclasses.dataclass
@@ -78,9 +92,9 @@ class Audit:
 
     passes: list[AuditedPass] = dataclasses.field(default_factory=list)
 
-    def begin(self, stage: str, pass_index: int) -> AuditedPass:
+    def begin(self, stage: str, pass_index: int, counted_by: str = "pass") -> AuditedPass:
         """A pass begins."""
-        entry = AuditedPass(stage, pass_index)
+        entry = AuditedPass(stage, pass_index, counted_by=counted_by)
         self.passes.append(entry)
         return entry
 
@@ -89,8 +103,9 @@ def audit(flow: DataFlow) -> Audit:
     """Keep books on each parallel stage of a pipeline, from the next pass on.
 
     At the input and at the output of each mapper, the numbers of the datapoints are counted and hashed, independently
-    of the ledger; at the end of each pass the two must be equal. (The copies of runners are counted always: what a copy
-    has sent and what has come in is compared with each message.)
+    of the ledger; at the end of each pass the two must be equal. Of a runner, what has come in from the copies is the
+    input, less what is still there for the next pass. (And what a copy has sent and what has come in is compared with
+    each message, audited or not.)
 
     Args:
         flow: the pipeline.
@@ -141,8 +156,3 @@ def _append(rows: list[tuple[int, int, int]], row: tuple[int, int, int]) -> None
 
 def _numbers(rows: list[tuple[int, int, int]]) -> list[tuple[int, int]]:
     return [(pass_index, n) for pass_index, first, count in rows for n in range(first, first + count)]
-
-
-def _shown(numbers: list[tuple[int, int]]) -> str:
-    text = ", ".join(f"{n} of pass {p}" for p, n in numbers[:20])
-    return (text or "none") + (f", ... ({len(numbers)} in all)" if len(numbers) > 20 else "")

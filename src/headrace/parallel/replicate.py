@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..errors import AuditError, WorkerDied
+from ..observe.audit import AuditedPass
 from ..state import Cursor, Node, State
 from .codec import Unread
 from .engine import Conversation
@@ -88,6 +89,9 @@ class Copies:
         self.pass_index = pass_index if saved is None else saved["pass"]
         self._delivering: tuple[Copy, Ledger] | None = None
         self._total = 0
+        self._books: AuditedPass | None = None
+        self._ledger: Ledger | None = None
+        self._booked = 0  # of the row that is being delivered, what belongs to passes before
         self._running: dict[int, Copy] = {}  # by the number of the worker
         self._all = [Copy(i, s) for i, s in enumerate(saved["copies"] if saved is not None else [None] * count)]
         if not shard:  # shares are fixed until the pass is over; other copies may come and go
@@ -125,6 +129,50 @@ class Copies:
         """The copy with this number."""
         return self._all[index]
 
+    def begin_books(self, books: AuditedPass) -> None:
+        """A pass begins; see `audit`."""
+        self._books = books
+        self._booked = self._delivering[1].taken() if self._delivering is not None else 0
+        for row in self._waiting():
+            books.take(*row)
+
+    def end_books(self) -> None:
+        """The pass is over.
+
+        Raises:
+            AuditError: see `AuditedPass.compare`.
+        """
+        books, self._books = self._books, None
+        if books is None:
+            return
+        if self._delivering is not None:
+            copy, ledger = self._delivering
+            row, taken = ledger.delivering, ledger.taken()
+            assert row is not None
+            books.deliver(copy.index, row.first + self._booked, taken - self._booked)
+        for waiting in self._waiting():
+            books.keep(*waiting)
+        books.compare()
+
+    def _waiting(self) -> list[tuple[int, int, int]]:
+        """Copy, first number and count of what has come in and has not been delivered."""
+        if self._ledger is None:
+            return []
+        rows = []
+        delivering = self._ledger.delivering
+        for row in self._ledger.undelivered():
+            taken = self._ledger.taken() if delivering is not None and row.index == delivering.index else 0
+            if row.values is not None and len(row.values) > taken:
+                rows.append((row.pass_index, row.first, len(row.values) - taken))
+        return rows
+
+    def receive(self, copy: Copy, row: Task, count: int, ledger: Ledger) -> None:
+        """The next ``count`` datapoints of a copy have come in, as a row."""
+        row.first, self._ledger = copy.seen, ledger
+        copy.seen += count
+        if self._books is not None:
+            self._books.take(copy.index, row.first, count)
+
     def deliver(self, row: Task, ledger: Ledger) -> None:
         """The consumer is being given a row; the ledger knows how much of it."""
         self._delivering = (self._all[row.pass_index], ledger)
@@ -136,6 +184,9 @@ class Copies:
         self._delivering = None
         self._total += ledger.taken()
         copy.delivered.advance(row)
+        booked, self._booked = self._booked, 0
+        if self._books is not None:
+            self._books.deliver(copy.index, row.first + booked, ledger.taken() - booked)
 
     @property
     def total(self) -> int:
@@ -198,7 +249,7 @@ class CopyConversation(Conversation):
         failures = tuple(f if f.offset is not None else f._replace(offset=0) for f in done.failures)
         self._ledger.complete(task, values or [None] * len(failures), failures, nbytes)
         copy.received.advance(task)
-        copy.seen += len(values) - len(failures)
+        self._copies.receive(copy, task, len(values) - len(failures), self._ledger)
         copy.failed = copy.failed or bool(failures)
         if not copy.failed and copy.seen - copy.seen_before != done.produced:
             raise AuditError(

@@ -79,10 +79,13 @@ class _Runner(ParallelFlow):
         state.kept["inside"] = True  # of a pass: if it is left, a loaded table of copies is not for the next one
         done = state.get("done", 0)
         state["done"] = _Count(state.kept["copies"], done)
+        if self._audit is not None:
+            state.kept["copies"].begin_books(self._audit.begin(type(self).__name__, state.pass_index, "copy"))
         try:
             yield from itertools.islice(stream, None if length is None else length - done)
             if conversation is not None and length is not None:
                 conversation.hear_all()
+            state.kept["copies"].end_books()
         except GeneratorExit:
             runtime.left = state  # the table of copies stays, for saving
             stream.close()
