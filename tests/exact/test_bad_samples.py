@@ -285,6 +285,35 @@ def test_max_errors_counts_those_before_the_resume(make: Any) -> None:
         read(flow)
 
 
+def test_ten_thousand_are_listed_and_all_are_counted() -> None:
+    def endless() -> Iterator[int]:
+        yield from itertools.count(1)
+
+    def make() -> Any:
+        return threads(hr.DataFromGenerator(endless), Bad(1), on_error="skip", max_errors=12_000)
+
+    with make() as flow:
+        with pytest.raises(hr.TooManyErrors, match="12001 datapoints have failed"):
+            list(flow)
+        assert (len(flow.errors), flow.errors.total) == (10_000, 12_001)
+        assert flow.errors[-1].index == 9_999
+        assert repr(flow.errors).startswith("<12001 bad datapoints: 0, 1, 2, ")
+        assert repr(flow.errors).endswith("19, ...>")
+
+
+def test_a_state_counts_those_that_are_not_listed() -> None:
+    def make() -> Any:
+        return threads(numbers(11_000), lambda n: 1 // max(0, n - 10_200), on_error="skip", max_errors=10_201)
+
+    with make() as flow:
+        assert next(iter(flow)) == 1
+        state = json.loads(json.dumps(flow.state_dict()))
+    with make() as flow:
+        flow.load_state_dict(state)
+        assert len(list(flow)) == 798
+        assert (len(flow.errors), flow.errors.total) == (10_000, 10_201)
+
+
 # -- bad arguments
 
 

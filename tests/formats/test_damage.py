@@ -563,3 +563,16 @@ def test_a_missing_package_is_named_with_its_extra(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert re.findall(r"pip install 'headrace\[(\w+)\]'", done.stdout) == ["lmdb", "hdf5", "arrow", "zarr", "lmdb"]
+
+
+def test_what_is_no_regular_file_in_a_folder_is_refused_and_does_not_hang(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"a")
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    (tmp_path / "link.txt").symlink_to(tmp_path / "a.txt")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "missing")
+    with pytest.raises(hr.FormatError, match=r"fifo: it cannot be read: it is no regular file"):
+        list(hr.FolderData(tmp_path, "fifo"))
+    flow = hr.FolderData(tmp_path, on_error="skip")
+    assert [(dp["path"], dp["data"]) for dp in flow] == [("a.txt", b"a"), ("link.txt", b"a")]
+    assert [Path(str(bad.error).partition(":")[0]).name for bad in flow.errors] == ["device", "fifo", "nowhere"]

@@ -1,4 +1,5 @@
 import logging
+import weakref
 
 import numpy as np
 import pytest
@@ -193,3 +194,22 @@ def test_old_proxies_that_only_set_ds_and_old_resets_work():
     ds.reset_state()
     assert [n for _, n in ds] == [0, 1, 2, 3]
     assert len(ds) == 4
+
+
+def test_errors_that_are_listed_do_not_keep_the_images():
+    seen = []
+
+    class Refusing(imgaug.ImageAugmentor):
+        def get_transform(self, img):
+            seen.append(weakref.ref(img))
+            try:
+                raise KeyError("no such image")
+            except KeyError as error:
+                raise ValueError("bad") from error
+
+    source = hr.MapData(hr.DataFromList([0, 1]), lambda n: [np.zeros((8, 8, 3), np.uint8)])
+    flow = hr.AugmentImageComponent(source, [Refusing()], on_error="skip")
+    assert list(flow) == []
+    assert [str(bad.error) for bad in flow.errors] == ["bad", "bad"]
+    assert all(bad.error.__traceback__ is not None for bad in flow.errors)
+    assert [image() for image in seen] == [None, None]

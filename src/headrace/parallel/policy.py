@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, overload
 
@@ -30,11 +31,22 @@ class BadDatapoint:
     error: Exception
 
 
+LISTED = 10_000
+"""So many bad datapoints of a pass are listed: an endless one would list them until memory is full."""
+
+_SAVED_LETTERS = 1000
+
+
 class Errors(Sequence[BadDatapoint]):
-    """The bad datapoints of the current pass, or of the last one; a read-only sequence."""
+    """The bad datapoints of the current pass, or of the last one: the first 10,000. A read-only sequence.
+
+    Attributes:
+        total: how many there were, listed or not.
+    """
 
     def __init__(self) -> None:
         self._entries: list[BadDatapoint] = []
+        self.total = 0
 
     @overload
     def __getitem__(self, index: int) -> BadDatapoint: ...
@@ -52,19 +64,25 @@ class Errors(Sequence[BadDatapoint]):
         return iter(self._entries)
 
     def __repr__(self) -> str:
-        return f"<{len(self)} bad datapoints: {', '.join(str(e.index) for e in self._entries[:20])}>"
+        more = ", ..." if self.total > 20 else ""
+        return f"<{self.total} bad datapoints: {', '.join(str(e.index) for e in self._entries[:20])}{more}>"
 
     def add(self, entry: BadDatapoint) -> None:
         """One more."""
-        self._entries.append(entry)
+        self.total += 1
+        if len(self._entries) < LISTED:
+            self._entries.append(entry)
 
-    def snapshot(self) -> list[list[Any]]:
-        """What is saved: numbers and texts."""
-        return [[bad.index, f"{type(bad.error).__name__}: {bad.error}"] for bad in self._entries]
+    def snapshot(self) -> list[Any]:
+        """What is saved: numbers and texts, and how many were not listed."""
+        entries = [[bad.index, f"{type(bad.error).__name__}: {bad.error}"[:_SAVED_LETTERS]] for bad in self._entries]
+        return entries if self.total == len(entries) else [*entries, self.total]
 
-    def restore(self, saved: list[list[Any]]) -> None:
+    def restore(self, saved: list[Any]) -> None:
         """Take over what `snapshot` gave."""
-        self._entries = [BadDatapoint(index, WorkerError(text)) for index, text in saved]
+        entries = [entry for entry in saved if isinstance(entry, list)]
+        self._entries = [BadDatapoint(index, WorkerError(text)) for index, text in entries]
+        self.total = len(entries) if len(entries) == len(saved) else saved[-1]
 
 
 class OnError:
@@ -101,7 +119,7 @@ class OnError:
         if self._choice == "raise":
             raise error
         self._errors.add(BadDatapoint(index, error))
-        count = len(self._errors)
+        count = self._errors.total
         if count < 10 or count % 100 == 0:
             text = f"{type(error).__name__}: {error}".partition("\n")[0]
             logger.warning("%s: bad datapoint %d, number %d of this pass: %s", self._name, index, count, text)
@@ -109,7 +127,10 @@ class OnError:
             raise TooManyErrors(
                 f"{self._name}: {count} datapoints have failed, max_errors={self._max_errors}; the last one is {index}"
             ) from error
-        return self._choice(error) if callable(self._choice) else None
+        try:
+            return self._choice(error) if callable(self._choice) else None
+        finally:
+            _forget_locals(error)
 
     def _too_many(self, count: int, index: int) -> bool:
         assert self._max_errors is not None
@@ -118,6 +139,16 @@ class OnError:
         length = self._length if self._length is not None else max(index + 1, 100)
         # Divided, not multiplied: 29 of 100 are 0.29 exactly, but 0.29 * 100 is less than 29.
         return count / max(length, 1) > self._max_errors
+
+
+def _forget_locals(error: BaseException) -> None:
+    """An error that is listed keeps its traceback; but not the variables in it, such as images."""
+    done: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in done:
+        done.add(id(link))
+        traceback.clear_frames(link.__traceback__)
+        link = link.__cause__ or link.__context__
 
 
 def check_on_error(choice: Any) -> OnErrorChoice:
