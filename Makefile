@@ -22,6 +22,9 @@ $(VENV)/.docs: $(VENV)/.base
 $(HEAVY)/.made: pyproject.toml
 	test -x $(HEAVY)/bin/python || $(PYTHON) -m venv $(HEAVY)
 	$(HEAVY)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev,heavy]'
+	# In a folder of its own: beside a torch without CUDA its import fails, and Lightning tries it wherever it is.
+	$(HEAVY)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
+	  --target $(HEAVY)/torchvision torchvision==0.28.0
 	touch $@
 
 demo: $(VENV)/.demo      ## the main job on real photographs

@@ -1,6 +1,8 @@
 """Transforms of other libraries, as map functions and as augmentors."""
 
 import functools
+import os
+import sys
 
 import numpy as np
 import pytest
@@ -84,7 +86,7 @@ def torchvision_transform():
 
     The registry's torchvision has compiled parts for a torch with CUDA. Beside a torch without CUDA they are not
     loaded, and then the import fails on the names of two of their operators. The transforms need no operators, so it is
-    enough to declare those two.
+    enough to declare those two. (`make` puts torchvision in a folder of its own, where Lightning does not find it.)
     """
     torch = library("torch")
     if torch.version.cuda is None:
@@ -93,6 +95,9 @@ def torchvision_transform():
                 torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float threshold) -> Tensor")
             except RuntimeError:
                 pass  # it has been declared before
+    beside = os.path.join(sys.prefix, "torchvision")
+    if beside not in sys.path:
+        sys.path.append(beside)
     v2 = library("torchvision.transforms.v2")
     return v2.Compose([v2.ToImage(), v2.RandomResizedCrop(24, antialias=True), v2.RandomHorizontalFlip()])
 
