@@ -576,3 +576,12 @@ def test_what_is_no_regular_file_in_a_folder_is_refused_and_does_not_hang(tmp_pa
     flow = hr.FolderData(tmp_path, on_error="skip")
     assert [(dp["path"], dp["data"]) for dp in flow] == [("a.txt", b"a"), ("link.txt", b"a")]
     assert [Path(str(bad.error).partition(":")[0]).name for bad in flow.errors] == ["device", "fifo", "nowhere"]
+
+
+@files
+def test_a_fifo_is_refused_and_does_not_hang(form: Format, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / form.name)
+    with pytest.raises(hr.FormatError, match="neither a file nor a folder"):
+        form.load(tmp_path / form.name)
+    with pytest.raises((hr.FormatError, FileNotFoundError)):  # where patterns are known
+        form.load(tmp_path / "x*")

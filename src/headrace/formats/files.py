@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ..errors import FormatError
 from ..parallel.policy import OnErrorChoice
-from .reader import Reader
+from .reader import Reader, check_there
 from .urls import filesystem, find_urls, is_url
 from .writing import PathLike
 
@@ -43,6 +43,7 @@ def find(paths: PathLike | Iterable[PathLike], *, urls: bool = False) -> list[st
     Raises:
         TypeError: it names no files.
         ValueError: there are none, numbers count backwards, or there is a URL and the format is not read by URL.
+        FormatError: what is there is neither a file nor a folder.
         FileNotFoundError: nothing matches the pattern, or one does not exist.
     """
     several = isinstance(paths, Iterable) and not isinstance(paths, (str, bytes, os.PathLike))
@@ -61,9 +62,11 @@ def find(paths: PathLike | Iterable[PathLike], *, urls: bool = False) -> list[st
             matches = sorted(glob.glob(path))
             if not matches:
                 raise FileNotFoundError(f"no file matches the pattern {path!r}")
+            for match in matches:
+                check_there(match)
             found.extend(matches)
         else:
-            os.stat(path)
+            check_there(path)
             found.append(path)
     if not found:
         raise ValueError("expected at least one path, got an empty list")

@@ -19,7 +19,7 @@ from ..errors import FormatError
 from ..parallel.policy import OnErrorChoice
 from .chunks import Columns
 from .extras import need
-from .reader import Reader, Records
+from .reader import Reader, Records, check_there
 from .writing import PathLike, save
 
 __all__ = ["HDF5Data", "HDF5Serializer"]
@@ -74,7 +74,7 @@ class HDF5Data(Reader):
         super().__init__(shuffle, on_error, max_errors)
         need("h5py", "hdf5")
         self.filename = os.fspath(filename)
-        os.stat(self.filename)
+        check_there(self.filename)
         self.data_paths = None if data_paths is None else check_paths(data_paths)
 
     def _open(self) -> Records:

@@ -121,7 +121,27 @@ class _Sink(AppendedFile):
         super().__init__(path, position)
 
     def write(self, datapoint: Any) -> None:
-        self.file.write(json.dumps(datapoint, ensure_ascii=False, default=_as_json).encode() + b"\n")
+        try:
+            line = _line(datapoint)
+        except TypeError as error:
+            raise TypeError(f"{_component(datapoint)}{error}") from None
+        self.file.write(line)
+
+
+def _line(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, default=_as_json).encode() + b"\n"
+
+
+def _component(datapoint: Any) -> str:
+    """Which one JSON has no words for, for messages."""
+    if not isinstance(datapoint, (dict, list, tuple)):
+        return ""
+    for key, part in datapoint.items() if isinstance(datapoint, dict) else enumerate(datapoint):
+        try:
+            _line(part)
+        except TypeError:
+            return f"component {key!r}: "
+    return ""
 
 
 def _as_json(value: Any) -> Any:

@@ -20,7 +20,7 @@ from ..parallel.policy import OnErrorChoice
 from ..stages.map import MapData
 from .extras import need
 from .lmdb_database import FORMAT, HEADER, VERSION, open_database
-from .reader import Reader, Records
+from .reader import Reader, Records, check_there
 from .records import check_codec, pack, unpack
 from .writing import PathLike, save
 
@@ -70,7 +70,7 @@ class LMDBData(Reader):
         need("lmdb", "lmdb")
         path = os.fspath(lmdb_path)
         self.lmdb_path = os.path.join(path, "data.mdb") if os.path.isdir(path) else path
-        os.stat(self.lmdb_path)
+        check_there(self.lmdb_path)
         self.keys = keys if keys is None else _check_keys(keys)
 
     def _open(self) -> Records:

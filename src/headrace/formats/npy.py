@@ -147,7 +147,10 @@ class _Sink(AppendedFile):
         super().__init__(path, position)  # type: ignore[arg-type]
 
     def write(self, datapoint: Any) -> None:
-        row = np.asarray(datapoint)
+        try:
+            row = np.asarray(datapoint)
+        except ValueError:  # lists of several lengths
+            row = np.asarray(None)
         if row.dtype.hasobject:
             raise TypeError(f"a row of .npy is an array of numbers, got {type(datapoint).__name__}: {datapoint!r:.60}")
         if self._row is None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import FormatError
 from ..parallel.policy import OnErrorChoice
-from .reader import Reader, Records
+from .reader import Reader, Records, check_there
 from .records import check_codec, pack, unpack
 from .writing import PathLike, save
 
@@ -93,7 +93,7 @@ class _NumpyData(Reader):
     ):
         super().__init__(shuffle, on_error, max_errors)
         self.path = os.fspath(path)
-        os.stat(self.path)
+        check_there(self.path)
         self.allow_pickle = allow_pickle
 
     def _open(self) -> Records:

@@ -6,6 +6,7 @@ A format brings its `Records`; order, shuffling, shares, skipping, state and bad
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
@@ -16,7 +17,7 @@ from ..seeding import Place
 from ..state import State
 from .order import ChunkOrder, FlatOrder, Order
 
-__all__ = ["Reader", "Records"]
+__all__ = ["Reader", "Records", "check_there"]
 
 
 class Records(Protocol):
@@ -171,3 +172,15 @@ class Reader(RNGDataFlow):
     def fingerprint(self) -> str:
         """See `DataFlow.fingerprint`: where the files lie makes no difference."""
         return f"{type(self).__name__}({len(self)} records, shuffle={self.shuffle})"
+
+
+def check_there(path: str) -> None:
+    """What a reader asks of its path at construction.
+
+    Raises:
+        FormatError: it is something from which bytes may never come, or never end.
+        OSError: it does not exist, or cannot be looked at.
+    """
+    mode = os.stat(path).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise FormatError(f"{path}: this is neither a file nor a folder, but a FIFO, a socket or a device")

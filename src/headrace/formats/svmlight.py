@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import FormatError
 from ..parallel.policy import OnErrorChoice
 from .files import AppendedFile
-from .reader import Reader, Records
+from .reader import Reader, Records, check_there
 from .writing import PathLike, save
 
 __all__ = ["SVMLightData", "SVMLightSerializer"]
@@ -53,7 +53,7 @@ class SVMLightData(Reader):
     ):
         super().__init__(shuffle, on_error, max_errors)
         self.filename = os.fspath(filename)
-        os.stat(self.filename)
+        check_there(self.filename)
 
     def _open(self) -> Records:
         return _Lines(self.filename)

@@ -11,7 +11,7 @@ from ..parallel.policy import OnErrorChoice
 from .chunks import Columns
 from .extras import need
 from .hdf5 import check_paths
-from .reader import Reader, Records
+from .reader import Reader, Records, check_there
 from .writing import PathLike
 
 __all__ = ["ZarrData"]
@@ -50,7 +50,7 @@ class ZarrData(Reader):
         super().__init__(shuffle, on_error, max_errors)
         need("zarr", "zarr")
         self.path = os.fspath(path)
-        os.stat(self.path)
+        check_there(self.path)
         self.data_paths = check_paths(data_paths)
 
     def _open(self) -> Records:
