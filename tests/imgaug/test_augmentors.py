@@ -1,6 +1,7 @@
 import functools
 import itertools
 import pickle
+import re
 
 import cv2
 import numpy as np
@@ -311,3 +312,11 @@ def test_deformations_refuse_coordinates():
 
 def test_imgaug_is_an_attribute_of_headrace():
     assert hr.imgaug is imgaug
+
+
+@pytest.mark.parametrize("shape", [(6, 8), (6, 8, 1)])
+def test_an_image_that_cannot_be_converted_is_described(shape):
+    with pytest.raises(ValueError, match=rf"Grayscale\(.*cannot convert an image of shape {re.escape(str(shape))}"):
+        imgaug.Grayscale().augment(np.zeros(shape, np.uint8))
+    with pytest.raises(ValueError, match="and type float64"):
+        imgaug.ColorSpace(cv2.COLOR_BGR2HSV).augment(np.zeros((6, 8, 3)))

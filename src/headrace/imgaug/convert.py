@@ -19,6 +19,9 @@ class ColorSpace(PhotometricAugmentor):
         mode: OpenCV's code of the conversion, for example ``cv2.COLOR_BGR2HSV``.
         keepdims: whether an image with three axes keeps them.
 
+    Raises:
+        ValueError: while augmenting, an image of other channels or of another type than the conversion is for.
+
     Example:
         >>> import cv2
         >>> import numpy as np
@@ -33,7 +36,12 @@ class ColorSpace(PhotometricAugmentor):
         self.keepdims = keepdims
 
     def _augment(self, img: Image, params: None) -> Image:
-        converted: Image = cv2.cvtColor(img, self.mode)
+        try:
+            converted: Image = cv2.cvtColor(img, self.mode)
+        except cv2.error as error:
+            raise ValueError(
+                f"{self!r} cannot convert an image of shape {img.shape} and type {img.dtype}: {error.err.strip()}"
+            ) from error
         return keep_channels(converted, img) if self.keepdims else converted
 
 

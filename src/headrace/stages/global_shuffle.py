@@ -54,7 +54,8 @@ class GlobalShuffle(DataFlow):
 
     def __init__(self, lst: Sequence[Any]):
         if not (hasattr(lst, "__len__") and hasattr(lst, "__getitem__")) or isinstance(lst, dict):
-            raise TypeError(f"expected what has len() and [i], got {type(lst).__name__}: {lst!r:.60}")
+            remedy = "; give it the sequence itself, and wrap flows around it" if isinstance(lst, DataFlow) else ""
+            raise TypeError(f"expected what has len() and [i], got {type(lst).__name__}: {lst!r:.60}{remedy}")
         self.lst = lst
 
     def __len__(self) -> int:
