@@ -170,7 +170,6 @@ def test_a_pinned_block_keeps_its_memory(kernel: Kernel) -> None:
     assert [content(address) for address in addresses] == [9, 0, 9, 0, 9, 0]
 
 
-@pytest.mark.slow
 def test_an_idle_worker_keeps_the_memory_of_pinned_blocks(kernel: Kernel) -> None:
     """It gives back what is free beyond 64 MiB, the blocks freed first."""
     with hr.MultiProcessMapData(numbers(90), 1, mebibyte, buffer_bytes=128 * MIB) as flow:

@@ -150,7 +150,9 @@ def _header(filename: str, file: Any) -> dict[str, Any]:
 def _dataset(h5py: Any, filename: str, file: Any, name: str) -> Any:
     dataset = file.get(name)
     if not isinstance(dataset, h5py.Dataset):
-        raise FormatError(f"{filename}: there is no dataset {name!r}; there are {sorted(file)[:20]}")
+        there: list[str] = []
+        file.visititems(lambda path, entry: there.append(path) if isinstance(entry, h5py.Dataset) else None)
+        raise FormatError(f"{filename}: there is no dataset {name!r}; there are {there[:20]}")
     return dataset
 
 
