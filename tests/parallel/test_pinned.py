@@ -302,6 +302,22 @@ def test_what_is_read_when_the_consumer_leaves_is_right(kernel: Kernel) -> None:
     assert (kernel.pinned, kernel.too_late) == ({}, [])
 
 
+def test_a_forked_child_does_not_wait_for_the_device(kernel: Kernel) -> None:
+    with LatePrefetch(hr.MultiProcessMapData(numbers(20), 1, image), 1, kernel, late=50) as flow:
+        running = iter(flow)
+        moved = [next(running) for _ in range(3)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
+        if pid == 0:
+            del running, flow
+            gc.collect()
+            os._exit(int(any(array.any() for array in moved)))
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        running.close()
+        assert [int(array.min()) for array in moved] == [0, 1, 2]
+
+
 class Refusing(Kernel):
     def register(self, address: int, nbytes: int) -> None:
         if self.registered:

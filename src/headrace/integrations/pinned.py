@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections import deque
 from typing import Any, Protocol
@@ -35,6 +36,7 @@ class PinnedReads:
         self._pinner: Pinner | None = pinner
         self._begun: list[Any] = []
         self._held: deque[tuple[Event, list[Any]]] = deque()
+        self._pid = os.getpid()
 
     def begin(self, array: Any) -> bool:
         """Whether the device may read this array where it lies: it is in the arena, on a pinned block. Then it is held.
@@ -66,7 +68,8 @@ class PinnedReads:
             self._begun = []
 
     def close(self) -> None:
-        """Wait until nothing is read any more, and hold nothing."""
+        """Wait until nothing is read any more, and hold nothing. In a forked child nothing is read; nor can it wait."""
         while self._held:
-            self._held[0][0].synchronize()
+            if self._pid == os.getpid():
+                self._held[0][0].synchronize()
             self._held.popleft()
