@@ -6,10 +6,12 @@ import itertools
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 from benchmarks.environments import NUMPY, OPENCV, Environment
 from benchmarks.model import Job, Peer
+from benchmarks.workloads.arrays import make_array_in_place
 
 ENVIRONMENT = Environment("headrace", (NUMPY, OPENCV), editable=True)
 
@@ -70,6 +72,16 @@ class HeadraceForkserver(StartedBy):
 class HeadraceSpawn(StartedBy):
     name = "headrace-spawn"
     options: ClassVar[dict[str, Any]] = {"start_method": "spawn"}
+
+
+class HeadraceEmpty(Headrace):
+    """The function makes its arrays by `headrace.empty`: what a user may do by hand for large ones."""
+
+    name = "headrace-empty"
+    only = ("arrays_150kB", "arrays_600kB", "arrays_10MB")
+
+    def map(self, job: Job) -> Any:
+        return super().map(replace(job, function=partial(make_array_in_place, job.item_bytes)))
 
 
 class HeadraceSharedList(Headrace):

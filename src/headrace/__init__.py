@@ -33,6 +33,7 @@ from .errors import (
     WorkerError,
 )
 from .flow import DataFlow, ProxyDataFlow, RNGDataFlow
+from .result_memory import empty
 from .seeding import WorkerInfo, seed, worker_info
 from .sources.fake import FakeData
 from .sources.iterable import DataFromGenerator, DataFromIterable
@@ -124,6 +125,7 @@ __all__ = [
     "DataFlow",
     "ProxyDataFlow",
     "RNGDataFlow",
+    "empty",
     "walk",
     # sources
     "DataFromGenerator",

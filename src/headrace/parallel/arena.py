@@ -25,6 +25,7 @@ from __future__ import annotations
 import mmap
 import os
 import resource
+import threading
 import weakref
 from typing import Any, Protocol
 
@@ -90,6 +91,8 @@ class ArenaWriter:
 
     def __init__(self, fd: int):
         self._map = mmap.mmap(fd, 0)
+        self._forks = _forks
+        self._busy = threading.Lock()
         self._flags = np.frombuffer(self._map, np.uint8, _BLOCKS)
         self._end = _BLOCKS  # bytes of the file in use
         self._offsets: list[int] = []
@@ -106,33 +109,41 @@ class ArenaWriter:
         """A block for ``nbytes``, marked as lent.
 
         Returns:
-            Its number, its offset in the file, and its memory; None when the arena is full.
+            Its number, its offset in the file, and its memory; None when the arena is full, or another thread, or code
+            that a garbage collection runs in the midst of this, is just being served.
         """
-        size = size_class(nbytes)
-        free = self._free.setdefault(size, [])
-        if not free or size >= _HOT_BYTES:
-            self._collect()
-        block = free.pop() if free else self._extend(size)
-        if block is None:
+        if not self._busy.acquire(blocking=False):
             return None
-        self._flags[block] = _LENT
-        offset = self._offsets[block]
+        try:
+            size = size_class(nbytes)
+            free = self._free.setdefault(size, [])
+            if not free or size >= _HOT_BYTES:
+                self._collect()
+            block = free.pop() if free else self._extend(size)
+            if block is None:
+                return None
+            self._flags[block] = _LENT
+            offset = self._offsets[block]
+        finally:
+            self._busy.release()
         return block, offset, np.frombuffer(self._map, np.uint8, nbytes, offset)
 
     def take_back(self, block: int) -> None:
-        """Free a block that was never sent, or whose reader is gone."""
-        self._flags[block] = _RETURNED
+        """Free a block that was never sent, or whose reader is gone; in any thread. A forked child frees nothing."""
+        if _forks == self._forks:
+            self._flags[block] = _RETURNED
 
     def trim(self, keep_bytes: int = 64 << 20) -> None:
         """Give the memory of free blocks back to the system, except for ``keep_bytes`` of each size class.
 
         Pinned blocks keep theirs.
         """
-        self._collect()
-        for size, blocks in self._free.items():
-            for block in blocks[: max(0, len(blocks) - keep_bytes // size)]:
-                if block not in self._pinned:
-                    self._map.madvise(mmap.MADV_REMOVE, self._offsets[block], size)
+        with self._busy:
+            self._collect()
+            for size, blocks in self._free.items():
+                for block in blocks[: max(0, len(blocks) - keep_bytes // size)]:
+                    if block not in self._pinned:
+                        self._map.madvise(mmap.MADV_REMOVE, self._offsets[block], size)
 
     def _collect(self) -> None:
         for block in np.flatnonzero(self._flags[: len(self._sizes)] >= _RETURNED).tolist():

@@ -45,6 +45,9 @@ class Assembly:
             datapoint = self._taken(None, datapoint)
         self.plain.append(datapoint)
 
+    def settle(self) -> None:
+        """All was copied at once."""
+
     def batches(self) -> list[Any]:
         """All of them. Raises what stacking raises."""
         return [self._batch(at) for at in range(0, len(self.plain), self._size)]

@@ -19,6 +19,7 @@ import contextlib
 import copyreg
 import gc
 import io
+import math
 import pickle
 import time
 from collections import ChainMap
@@ -30,6 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .arena import LARGE_BYTES
+from .lending import Lender, Loan
 
 __all__ = [
     "MANY",
@@ -126,7 +128,8 @@ class Encoder:
         self._spills = spills
         self._blocks: list[Block] = []
         self._placed = False
-        self._prepared: dict[int, Block] = {}  # address of an array made by `empty` -> its block
+        self._lender = Lender(arena) if arena is not None else None
+        self._claims: list[tuple[int, Loan]] = []  # place among the blocks -> whose array was claimed for it
         self._file = io.BytesIO()
         self._pickler: pickle.Pickler | None = None
         self._layout: list[tuple[int, int, int]] = []
@@ -186,8 +189,11 @@ class Encoder:
                 self.add(datapoint)
         self._flush()
 
-    def add(self, datapoint: Any) -> None:
+    def add(self, datapoint: Any) -> bool:
         """Encode one more datapoint now: what becomes of it later makes no difference; it shares nothing with others.
+
+        Returns:
+            Whether the caller should let go of it now, and call `settle` before anybody can change it.
 
         Raises:
             Exception: whatever pickling it raises; then it is not there, but those before it are.
@@ -196,22 +202,30 @@ class Encoder:
         if kind in _ATOMS:
             if kind is not bytes or len(datapoint) < LARGE_BYTES:
                 self.plain.append(datapoint)
-                return
+                return False
         elif self._heavy:
             datapoint = _without_blobs(datapoint)
         # Small flat containers are most of what is small. A copy of them is as good as their pickle, and much cheaper.
         if kind is list or kind is tuple:
             if _ATOMS.issuperset(map(type, datapoint)):
                 self.plain.append(datapoint[:])
-                return
+                return False
         elif (
             kind is dict
             and _ATOMS.issuperset(map(type, datapoint))
             and _ATOMS.issuperset(map(type, datapoint.values()))
         ):
             self.plain.append(datapoint.copy())
-            return
+            return False
         self._add_alone(_Blob(datapoint) if kind is bytes else datapoint, by_value=False)
+        return bool(self._claims)
+
+    def settle(self) -> None:
+        """Arrays made by `empty` that nobody holds any more need no copy; the others are copied now."""
+        claims, self._claims = self._claims, []
+        for place, loan in claims:
+            assert self._lender is not None
+            self._blocks[place] = self._lender.settle(loan)
 
     @property
     def added(self) -> int:
@@ -236,7 +250,7 @@ class Encoder:
         """Forget what was added since the last `finish`."""
         self.plain.clear()
         self._layout = []
-        self._take_back(set(self._take_blocks()))
+        self._take_back(self._take_blocks())
         self._clear()
 
     def _written(self) -> memoryview:
@@ -296,21 +310,17 @@ class Encoder:
         self._pickler = None  # it may be in the middle of something
         self._file.seek(where)
         self._placed = False
+        self.settle()
         blocks, self._blocks = self._blocks[placed:], self._blocks[:placed]
-        self._take_back(set(blocks).difference(self._prepared.values()))
+        self._take_back(blocks)
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        """An array to be filled and then encoded, which costs no copy if that happens in the next `encode`."""
-        nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        place = None
-        if self._arena is not None and nbytes >= LARGE_BYTES and not dtype.hasobject:
-            place = self._arena.allocate(nbytes)
-        if place is None:
-            return np.empty(shape, dtype)
-        block, offset, memory = place
-        array = memory.view(dtype).reshape(shape)
-        self._prepared[array.ctypes.data] = (block, offset, nbytes)
-        return array
+        """An array to be filled and added, which costs no copy if nobody holds it when that is settled."""
+        nbytes = math.prod(shape) * dtype.itemsize
+        memory = None
+        if self._lender is not None and nbytes >= LARGE_BYTES and not dtype.hasobject:
+            memory = self._lender.empty(nbytes)
+        return np.empty(shape, dtype) if memory is None else memory.view(dtype).reshape(shape)
 
     @property
     def arena_bytes(self) -> int:
@@ -367,16 +377,12 @@ class Encoder:
         return _bytes_of, (pickle.PickleBuffer(memory),)  # type: ignore[arg-type]
 
     def _place(self, array: Array) -> Array | None:
-        """Copy an array into a block; None if there is none to be had."""
-        prepared = self._prepared.get(array.ctypes.data) if self._prepared else None
-        if (
-            prepared is not None
-            and array.flags.c_contiguous
-            and array.nbytes == prepared[2]
-            and prepared not in self._blocks  # a second datapoint with the same array gets one of its own
-        ):
-            self._blocks.append(prepared)
-            return array.reshape(-1).view(np.uint8)
+        """Copy an array into a block, if it does not lie in one; None if there is none to be had."""
+        loan = self._lender.claim(array) if self._lender is not None else None
+        if loan is not None:
+            self._claims.append((len(self._blocks), loan))
+            self._blocks.append(loan.block)
+            return _ELSEWHERE
         place = self._arena.allocate(array.nbytes) if self._arena is not None else None
         if place is None:
             return None
@@ -387,17 +393,19 @@ class Encoder:
         return memory
 
     def _take_blocks(self) -> list[Block]:
-        """The blocks of a body that is complete; prepared arrays that are not in it are given up."""
+        """The blocks of a body that is complete."""
+        self.settle()
         blocks, self._blocks = self._blocks, []
-        if self._prepared:
-            self._take_back(set(self._prepared.values()).difference(blocks))
-            self._prepared.clear()
         return blocks
 
-    def _take_back(self, blocks: set[Block]) -> None:
+    def _take_back(self, blocks: list[Block]) -> None:
         for block, _, _ in blocks:
             assert self._arena is not None
             self._arena.take_back(block)
+
+
+_ELSEWHERE = np.zeros(1, np.uint8)
+"""What pickle is shown for an array that it need not look at, and shall not keep alive."""
 
 
 class Unread:

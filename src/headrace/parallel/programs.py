@@ -78,8 +78,11 @@ class Sink(Protocol):
     def added(self) -> int:
         """How many are there."""
 
-    def add(self, datapoint: Any) -> None:
-        """Take one, as it is now."""
+    def add(self, datapoint: Any) -> bool | None:
+        """Take one, as it is now. True: let go of it, and call `settle`."""
+
+    def settle(self) -> None:
+        """Those that were taken have been let go of."""
 
 
 _SIMPLE = frozenset((int, float, bool, str))
@@ -110,7 +113,9 @@ def collect(results: Iterator[Any], outcome: Outcome, sink: Sink, *, may_exit: b
                         plain.append(None)
                         continue
                     try:
-                        add(value)
+                        if add(value):
+                            value = None
+                            sink.settle()
                     except Exception as error:
                         culprit = SerializationError(
                             f"the datapoint cannot be sent home: {explain(value, 'it') or error}"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
+from .. import result_memory
 from ..observe.counters import WorkerClock
 from .codec import MANY, collection_paused
 from .messages import Begin, Broken, Done, Failure, Ping, Pong, Ready, Stop, Work
@@ -45,6 +46,8 @@ def work(channel: Channel, load: Callable[[], Program], signal: Signal, *, alone
             pass
         return
     channel.send(Ready())
+    if alone:
+        result_memory.source = channel.empty
     clock = WorkerClock(channel, time.process_time if alone else time.thread_time)
     broken: Failure | None = None
     try:

@@ -48,10 +48,16 @@ class Channel(Protocol):
     plain: list[Any]
     """Where results of simple types (numbers, str, bool, None) may be appended to, instead of `add`."""
 
-    def add(self, datapoint: Any) -> None:
+    def add(self, datapoint: Any) -> bool | None:
         """Take one more result, as it is now; it goes with the next message.
 
-        Raises what pickling it raises; then it was not taken.
+        Returns whether it is worth while to let go of it now, and to call `settle` before anybody can change it. Raises
+        what pickling it raises; then it was not taken.
+        """
+
+    def settle(self) -> None:
+        """Of the results that were taken, find out which ones nobody holds: large arrays made by `empty` that nobody
+        can see need no copy.
         """
 
     @property
@@ -89,7 +95,7 @@ class Channel(Protocol):
         """Shared memory that results have needed so far."""
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-        """An array to be filled and sent next, in the memory from which that is cheapest."""
+        """An array to be filled and sent, in the memory from which that is cheapest."""
 
 
 class Transport(Protocol):

@@ -180,6 +180,7 @@ class EncodingChannel:
         self._encoder = encoder
         self.empty = encoder.empty
         self.add = encoder.add
+        self.settle = encoder.settle
         self.plain = encoder.plain
 
     @property

@@ -39,6 +39,9 @@ class MemoryChannel:
         """See `Channel`."""
         return len(self.plain)
 
+    def settle(self) -> None:
+        """See `Channel`. What is sent is the object itself."""
+
     def send(self, message: Message) -> None:
         """See `Channel`."""
         self._results.put(Event(self.worker, message, self.plain[:] or None))
