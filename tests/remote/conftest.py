@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from senders import Start, Threads, end, free_port
+from senders import Start, Threads, end, reserved_port
 
 from headrace.remote.security import write_keys
 
@@ -20,9 +20,10 @@ PROGRAMS = Path(__file__).parent / "remote_programs.py"
 
 
 @pytest.fixture
-def address() -> str:
+def address() -> Iterator[str]:
     """A free port on the loopback interface."""
-    return f"tcp://127.0.0.1:{free_port()}"
+    with reserved_port() as port:
+        yield f"tcp://127.0.0.1:{port}"
 
 
 @pytest.fixture

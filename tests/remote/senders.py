@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import random
+import select
 import signal
 import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import headrace as hr
@@ -16,10 +19,105 @@ import headrace as hr
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+_PORTS = range(20_000, 28_000)
+"""Below those that the system gives to whoever connects (32768 and more)."""
+
+
+@contextlib.contextmanager
+def reserved_port() -> Iterator[int]:
+    """A port that is free, and that no other process with tests takes meanwhile.
+
+    To ask the system for a free one is not enough: between that and the receiver's bind, it can give the same one to
+    another process, or to somebody who connects to somewhere. A name in the abstract namespace of Unix sockets stands
+    for the port here.
+    """
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with socket.socket(socket.AF_UNIX) as reservation, socket.socket() as probe:
+            try:
+                reservation.bind(f"\0headrace-test-port-{port}")
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                continue
+            probe.close()
+            yield port
+            return
+    raise AssertionError(f"none of the ports {_PORTS} is free")
+
+
+class EchoServer:
+    """Sends back what it hears, from so many connections, and then leaves the port.
+
+    To TCP that is like a socket that was connected to itself.
+    """
+
+    def __init__(self, address: str, connections: int):
+        port = int(address.rpartition(":")[2])
+        self._listener = socket.create_server(("127.0.0.1", port))
+        self._thread = threading.Thread(target=self._work, args=(connections,))
+        self._thread.start()
+
+    def _work(self, connections: int) -> None:
+        with self._listener:
+            for _ in range(connections):
+                connection, _ = self._listener.accept()
+                with connection, contextlib.suppress(ConnectionResetError):
+                    while said := connection.recv(4096):
+                        connection.sendall(said)
+
+    def join(self) -> None:
+        self._thread.join(20)
+        assert not self._thread.is_alive(), "nobody left the echo server"
+
+
+class Proxy:
+    """A way to a receiver that can be cut, and mended: one connection at a time."""
+
+    def __init__(self, address: str, receiver: str):
+        self._receiver = ("127.0.0.1", int(receiver.rpartition(":")[2]))
+        self._listener = socket.create_server(("127.0.0.1", int(address.rpartition(":")[2])))
+        self._whole = threading.Event()
+        self._closing = False
+        self._ends: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._work)
+        self._thread.start()
+        self.mend()
+
+    def cut(self) -> None:
+        """End the connection; a new one hears nothing until it is mended."""
+        self._whole.clear()
+        for end in self._ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def mend(self) -> None:
+        self._whole.set()
+
+    def close(self) -> None:
+        self._closing = True
+        self.mend()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes who accepts
+        self._thread.join(20)
+        assert not self._thread.is_alive()
+
+    def _work(self) -> None:
+        with self._listener:
+            while self._whole.wait() and not self._closing:
+                with contextlib.suppress(OSError):
+                    near, _ = self._listener.accept()
+                    with near, socket.create_connection(self._receiver) as far:
+                        self._ends = [near, far]
+                        self._forward({near: far, far: near})
+
+    def _forward(self, other: dict[socket.socket, socket.socket]) -> None:
+        while self._whole.is_set():
+            for end in select.select(list(other), [], [])[0]:
+                said = end.recv(65536)
+                if not said:
+                    return
+                other[end].sendall(said)
 
 
 class Threads:
@@ -29,9 +127,11 @@ class Threads:
         self.done: list[Any] = []
         self._threads: list[threading.Thread] = []
 
-    def send(self, *args: Any, timeout_s: float = 20, **options: Any) -> None:
+    def send(self, *args: Any, timeout_s: float = 20, after: Callable[[], None] | None = None, **options: Any) -> None:
         def work() -> None:
             try:
+                if after is not None:
+                    after()
                 self.done.append(hr.send_dataflow_zmq(*args, timeout_s=timeout_s, **options))
             except Exception as error:
                 self.done.append(error)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import pickle
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from senders import Threads, free_port
+from senders import EchoServer, Proxy, Threads, reserved_port
 
 import headrace as hr
 from headrace.remote.in_turn import InTurn
@@ -23,10 +24,13 @@ Make = Callable[[], str]
 
 
 @pytest.fixture(params=["tcp", "ipc", "abstract"])
-def any_address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "tcp":
-        return f"tcp://127.0.0.1:{free_port()}"
-    return f"ipc://{tmp_path}/socket" if request.param == "ipc" else f"ipc://@{tmp_path.name}-{free_port()}"
+def any_address(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    with reserved_port() as port:
+        yield {
+            "tcp": f"tcp://127.0.0.1:{port}",
+            "ipc": f"ipc://{tmp_path}/socket",
+            "abstract": f"ipc://@{tmp_path.name}-{port}",
+        }[request.param]
 
 
 def five() -> hr.DataFlow:
@@ -310,6 +314,34 @@ def test_senders_may_come_before_the_receiver_and_after(address: str, threads: T
 
 
 @pytest.mark.parametrize("bind", [True, False])
+def test_whoever_is_connected_to_itself_tries_again(address: str, bind: bool, threads: Threads) -> None:
+    """TCP does that now and then to those who wait for a port of this machine on which nobody listens yet."""
+    echo = EchoServer(address, connections=2)
+    threads.send(five(), address, passes=1, bind=not bind, after=echo.join if not bind else None)
+    if bind:
+        echo.join()
+    with hr.RemoteDataZMQ(address, bind=bind, passes=1, num_senders=1, timeout_s=20) as remote:
+        assert list(remote) == [0, 1, 2, 3, 4]
+        assert not remote.rejected
+    assert [d.lost for d in threads.join()] == [0]
+
+
+def test_a_server_that_sends_back_what_it_hears_is_no_receiver(address: str, threads: Threads) -> None:
+    echo = EchoServer(address, connections=5)
+    threads.send(five(), address)
+    assert [type(d) for d in threads.join()] == [hr.ProtocolError]
+    echo.join()
+
+
+def test_a_server_that_sends_back_what_it_hears_is_no_sender(address: str) -> None:
+    echo = EchoServer(address, connections=5)
+    with hr.RemoteDataZMQ(address, bind=False, timeout_s=1) as remote, pytest.raises(hr.PeerLost):
+        list(remote)
+    assert sum(remote.rejected.values()) == 1
+    echo.join()
+
+
+@pytest.mark.parametrize("bind", [True, False])
 def test_without_ack_a_receiver_that_begins_anew_misses_at_most_hwm(
     address: str, bind: bool, threads: Threads, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -468,6 +500,32 @@ def test_two_senders_of_one_name_are_told_apart(address: str, threads: Threads) 
     with hr.RemoteDataZMQ(address, passes=1, num_senders=2, timeout_s=20) as remote:
         assert len(list(remote)) == 10
     assert sorted(s.name for s in remote.senders) == ["twin", "twin#2"]
+
+
+@pytest.mark.parametrize("ack", [True, False])
+def test_a_sender_whose_name_another_one_takes_while_it_is_away_goes_on(
+    address: str, ack: bool, threads: Threads
+) -> None:
+    """As when two threads send, which have the same name by default, and the connection of one breaks."""
+    with (
+        reserved_port() as port,
+        contextlib.closing(Proxy(f"tcp://127.0.0.1:{port}", address)) as way,
+        hr.RemoteDataZMQ(address, passes=1, num_senders=2, ack=ack, timeout_s=20) as remote,
+    ):
+        threads.send(hr.DataFromList(range(300), shuffle=False), f"tcp://127.0.0.1:{port}", passes=1, ack=ack)
+        it = iter(remote)
+        got = list(itertools.islice(it, 100))
+        way.cut()
+        threads.send(hr.DataFromList(range(1000, 1100), shuffle=False), address, passes=1, ack=ack)
+        while got[-1] != 1099:
+            got.append(next(it))
+        way.mend()
+        got += it
+        assert {s.datapoints for s in remote.senders} == {300, 100}
+        assert remote.cnt1 == 400
+
+    assert sorted(got) == [*range(300), *range(1000, 1100)]
+    assert [(d.datapoints, d.lost) for d in threads.join()] == [(100, 0), (300, 0)]
 
 
 def test_a_flow_over_the_network_is_a_flow_like_others(address: str, threads: Threads) -> None:

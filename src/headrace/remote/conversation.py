@@ -256,12 +256,15 @@ class Conversation:
                 if last_words:
                     peers.find_missing()
             elif news.down:
-                peers.lose((index, b""))
-                link.reopen()
-                self._register()
+                self._reopen((index, b""))
             elif news.up:
-                peers.send((index, b""), Kind.JOIN, bytes(16))
+                peers.send((index, b""), Kind.JOIN, self._run_id)
         self._looked_at = time.monotonic()
+
+    def _reopen(self, connection: Connection) -> None:
+        self._peers.lose(connection)
+        self._peers.links[connection[0]].reopen()
+        self._register()
 
     def _hear(self, connection: Connection, data: memoryview | None) -> None:
         if not self._peers.listens_to(connection):
@@ -290,9 +293,12 @@ class Conversation:
                 raise MalformedError("a HELLO again")
             self._welcome(connection, message)
             return
+        link = self._peers.links[connection[0]]
+        if message.kind is Kind.JOIN and message.stream == self._run_id and not link.bind and link.meet_itself():
+            self._reopen(connection)
+            return
         if message.kind is Kind.REFUSED and not self._settings.bind:
-            where = self._peers.links[connection[0]].address.text
-            raise ProtocolError(f"the sender at {where} refused: {message.value()}")
+            raise ProtocolError(f"the sender at {link.address.text} refused: {message.value()}")
         stream = self._peers.here[connection]
         if stream is None or message.stream != stream.id:
             raise MalformedError("a message without HELLO, or of another stream")

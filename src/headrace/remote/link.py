@@ -36,6 +36,7 @@ _CONNECT_S = 5
 _TRIES = 5
 """Handshakes in a row that the other side broke off, until it is taken for something else than headrace with our
 keys."""
+_ECHO_S = 5.0
 
 _EVENTS = (
     zmq.EVENT_HANDSHAKE_SUCCEEDED
@@ -127,6 +128,8 @@ class Link:
         self._options = options
         self._broken_off = 0
         self._failed = False  # whether the handshake of the connection that ends next has failed
+        self._echoes = 0
+        self._echo_at = -math.inf
         address.check_reachable()
         self._open()
 
@@ -134,6 +137,20 @@ class Link:
         """Replace a DEALER whose connection broke: nothing that was meant for the old one goes over the new one."""
         self._close()
         self._open()
+
+    def meet_itself(self) -> bool:
+        """What this DEALER said comes back: TCP has connected it to itself.
+
+        That happens where nobody listens at a port from which the system gives ports to those who connect: one of many
+        tries is given that very port. It would also keep the other side from binding to it.
+
+        Returns:
+            Whether it was. If it happens again at once, something there sends back what it hears.
+        """
+        now = time.monotonic()
+        self._echoes = self._echoes + 1 if now - self._echo_at < _ECHO_S else 1
+        self._echo_at = now
+        return self._echoes < _TRIES
 
     def register(self, poller: zmq.Poller) -> None:
         """Wait for messages and for news."""

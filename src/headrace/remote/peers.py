@@ -90,6 +90,8 @@ class Peers:
         stream = self._table.by_id.get(identity)
         if stream is None:
             stream = self._add(identity, name, connection[0])
+        elif stream.replaced:
+            stream.name = self._unique(stream.name)
         elif stream.connection is not None and stream.connection != connection:
             self._refuse(stream.connection, "its stream was taken over by another connection")
         logger.info("sender %s is here, at %s", stream.name, self.links[connection[0]].address.text)
@@ -100,14 +102,19 @@ class Peers:
     def _add(self, identity: bytes, name: str, address: int) -> Stream:
         for other in list(self._table):
             if other.name == name and other.connection is None and not other.ended:
+                if other.replaced:
+                    self._table.remove(other)
+                    continue
                 logger.warning(
                     "sender %s began anew, without its state; of what it sent before, %d datapoints were delivered",
                     name, other.datapoints,
                 )  # fmt: skip
-                self._table.remove(other)
-        taken = {s.name for s in self._table}
-        unique = next(n for n in (name, *(f"{name}#{i}" for i in range(2, len(taken) + 3))) if n not in taken)
-        return self._table.add(identity, unique, address)
+                other.replace()
+        return self._table.add(identity, self._unique(name), address)
+
+    def _unique(self, name: str) -> str:
+        taken = {s.name for s in self._table if not s.replaced}
+        return next(n for n in (name, *(f"{name}#{i}" for i in range(2, len(taken) + 3))) if n not in taken)
 
     def find_missing(self) -> None:
         """Who is no longer there? A ROUTER knows, when it is asked to send."""

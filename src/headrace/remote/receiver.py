@@ -155,6 +155,7 @@ class RemoteDataZMQ(DataFlow):
         return [
             SenderInfo(s.name, s.address + 1, s.datapoints, s.nbytes, s.connection is not None, s.ended, s.lost)
             for s in self._table()
+            if not s.replaced
         ]
 
     def run(self, source: None, state: State) -> Generator[Any, None, None]:

@@ -444,6 +444,10 @@ class _Sender:
             self._join(peer)
             return
         if message.kind is Kind.HELLO:
+            if message.stream == self._stream and not self._link.bind and self._link.meet_itself():
+                self._peer = None  # there was none
+                self._lose_receiver()
+                return
             raise MalformedError("this is a sender, and so is the other side")
         if peer != self._peer:
             return
@@ -525,7 +529,8 @@ class _Sender:
 
     def _lose_receiver(self) -> None:
         """The connection is gone; what was sent over it may or may not have arrived."""
-        if self._peer is not None:
+        done = self._replay.over and not self._window  # then the receiver may go
+        if self._peer is not None and not done:
             logger.warning("sender %s: lost the receiver at %s", self._hello["name"], self._link.address.text)
             self._waiting_logged = True
         self._peer = None

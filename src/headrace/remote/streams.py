@@ -32,6 +32,8 @@ class Stream:
         begun: whether the consumer got any of it in this pass.
         ended: whether it is over.
         past: whether it was over before this pass of the receiver began.
+        replaced: whether its sender seems to have begun anew, as another stream. Nothing waits for it then, until it
+            comes back: two senders may have the same name.
         connection: where it comes from now; None: its sender is gone.
         received: the number of the next entry to come.
         waiting: messages that have come, with entries that were not taken.
@@ -57,6 +59,7 @@ class Stream:
     begun: bool = False
     ended: bool = False
     past: bool = False
+    replaced: bool = False
     connection: Any = None
     received: int | None = None
     waiting: deque[Message] = dataclasses.field(default_factory=deque)
@@ -72,7 +75,7 @@ class Stream:
     @property
     def missing(self) -> bool:
         """Whether the pass of the receiver still waits for it."""
-        return not self.ended and (self.to_go is None or self.to_go > 0 or self.skip > 0)
+        return not (self.ended or self.replaced) and (self.to_go is None or self.to_go > 0 or self.skip > 0)
 
     @property
     def ready(self) -> bool:
@@ -158,11 +161,17 @@ class Stream:
         """The sender is here, and will say where it begins."""
         self.leave()
         self.connection, self.address, self.failure = connection, address, None
+        self.replaced = False
 
     def leave(self) -> None:
         """The sender is gone. What has come from it stays."""
         self.connection = self.received = None
         self.granted = self.owed = (0, 0)
+
+    def replace(self) -> None:
+        """Its sender seems to have begun anew. Should it come back after all, it goes on behind what was taken."""
+        self.forget_waiting()
+        self.replaced = True
 
     def forget_waiting(self) -> None:
         """Give up what has come and was not taken."""
@@ -177,7 +186,7 @@ class Stream:
     def snapshot(self) -> list[Any]:
         """What is saved."""
         saved = [self.id.hex(), self.name, self.address, self.to_go, self.taken, self.datapoints, self.nbytes]
-        return [*saved, self.lost, self.skip, self.begun, self.ended, self.past]
+        return [*saved, self.lost, self.skip, self.begun, self.ended, self.past, self.replaced]
 
 
 class Streams:
@@ -207,7 +216,7 @@ class Streams:
         return stream
 
     def remove(self, stream: Stream) -> None:
-        """Forget a stream: its sender began another one."""
+        """Forget a stream."""
         del self.by_id[stream.id]
         self._turns.remove(stream)
         self._removed[stream.address] += stream.datapoints
@@ -238,9 +247,10 @@ class Streams:
 
     def pass_is_over(self, least: int) -> bool:
         """Whether all of at least ``least`` senders have said that their passes end here."""
-        if self.passes is None or len(self.by_id) < least:
+        there = [s for s in self.by_id.values() if not s.replaced]
+        if self.passes is None or len(there) < least:
             return False
-        current = [s for s in self.by_id.values() if not s.past]
+        current = [s for s in there if not s.past]
         return bool(current) and not any(s.missing for s in current)
 
     def snapshot(self) -> list[Any]:
