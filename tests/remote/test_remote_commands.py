@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,46 @@ def test_bench_measures_and_ctrl_c_ends_a_sender(folder: Path, address: str) -> 
     assert json.loads((folder / "got.json").read_text())["speed"]["count"] > 0
     assert sender.returncode == 130
     assert "Traceback" not in err
+
+
+def test_ctrl_c_at_a_receiver_shows_what_came_until_then(folder: Path, address: str) -> None:
+    receiver = begin(folder, "receive", address, "--json", "got.json", "--bench")
+    sender = begin(folder, "serve", "pipeline:make_flow", "--to", address, "--passes", "20000", "--name", "node1")
+    assert sender.stderr is not None
+    while "sender node1: " not in sender.stderr.readline():
+        assert sender.poll() is None
+    time.sleep(1.5)  # the warm-up takes a second
+    receiver.send_signal(signal.SIGINT)
+    out, err = receiver.communicate(timeout=20)
+    sender.kill()
+    sender.communicate()
+
+    assert receiver.returncode == 130, err
+    assert "node1" in out
+    assert "datapoints/s" in out
+    assert "interrupted: the figures are of what came until then" in err
+    assert "Traceback" not in err
+    report = json.loads((folder / "got.json").read_text())
+    assert report["interrupted"]
+    assert report["senders"][0]["datapoints"] > 0
+
+
+def test_what_came_is_counted_also_when_it_ends_with_an_error(folder: Path, address: str) -> None:
+    sender = begin(folder, "serve", "pipeline:broken", "--to", address, "--passes", "1", "--name", "node1")
+    code, out, err = run(folder, "receive", address, "--passes", "1", "--json", "got.json")
+    sender.communicate(timeout=20)
+    assert (code, "node1" in out) == (2, True), err
+    assert json.loads((folder / "got.json").read_text())["senders"][0]["datapoints"] == 50
+
+
+def test_a_pass_that_is_too_short_to_measure_is_counted(folder: Path, address: str) -> None:
+    sender = begin(folder, "serve", "pipeline:make_flow", "--to", address, "--passes", "1", "--name", "node1")
+    code, out, err = run(folder, "receive", address, "--passes", "1", "--senders", "1", "--bench")
+    sender.communicate(timeout=20)
+    assert (code, "node1" in out) == (2, True), err
+    assert err.splitlines()[-1] == (
+        "headrace receive: nothing to measure: all that came came within the warm-up of 1 s"
+    )
 
 
 @pytest.mark.parametrize(

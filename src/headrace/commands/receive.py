@@ -58,22 +58,29 @@ def _receive(args: argparse.Namespace) -> int:
         raise Refusal("--senders needs --passes")
     with refusing_bad_arguments():
         remote = RemoteDataZMQ(args.address, bind=not args.connect, num_senders=args.senders, **connection(args))
-    speed: SpeedResult | None = None
-    interrupted = False
+    measurement = _plan(remote, args.seconds) if args.bench else None
+    interrupted, failure = False, ""
     with remote:
         try:
-            if args.bench:
-                speed = _measure(remote, args)
+            if measurement is not None:
+                measurement.run()
             else:
                 _drain(remote, args.seconds)
         except KeyboardInterrupt:
             interrupted = True
         except (RemoteError, SerializationError) as error:
-            raise Refusal(str(error)) from None
+            failure = str(error)
         senders = remote.senders
+    speed = _speed(measurement)
+    if measurement is not None and speed is None and not interrupted:
+        failure = failure or f"nothing to measure: all that came came within the warm-up of {_WARMUP_S:g} s"
+    if failure and not senders:
+        raise Refusal(failure)
     Console().print(_table(senders))
     if speed is not None:
         print(speed)
+    if interrupted:
+        print("interrupted: the figures are of what came until then", file=sys.stderr)
     if args.json is not None:
         report = {
             **environment(args.address),
@@ -83,18 +90,22 @@ def _receive(args: argparse.Namespace) -> int:
             "speed": speed.to_dict() if speed is not None else None,
         }
         write_json(args.json, report)
+    if failure:
+        raise Refusal(failure)
     return INTERRUPTED if interrupted else 0
 
 
-def _measure(remote: RemoteDataZMQ, args: argparse.Namespace) -> SpeedResult:
-    limit_s = args.seconds if args.seconds is not None else math.inf
-    measurement = Measurement(remote, None, sys.maxsize, limit_s=limit_s, warmup_limit_s=_WARMUP_S, quiet=True)
-    with contextlib.suppress(KeyboardInterrupt):
-        measurement.run()
-    try:
-        return measurement.result()
-    except ValueError as error:
-        raise Refusal(str(error)) from None
+def _plan(remote: RemoteDataZMQ, seconds: float | None) -> Measurement:
+    limit_s = seconds if seconds is not None else math.inf
+    return Measurement(remote, None, sys.maxsize, limit_s=limit_s, warmup_limit_s=_WARMUP_S, quiet=True)
+
+
+def _speed(measurement: Measurement | None) -> SpeedResult | None:
+    """What was measured, if it was."""
+    if measurement is not None:
+        with contextlib.suppress(ValueError):
+            return measurement.result()
+    return None
 
 
 def _drain(remote: RemoteDataZMQ, seconds: float | None) -> None:
