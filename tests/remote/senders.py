@@ -71,6 +71,10 @@ class EchoServer:
         assert not self._thread.is_alive(), "nobody left the echo server"
 
 
+_GREETING_BYTES = 150
+"""ZeroMQ's own, and somewhat more than that; a HELLO is longer."""
+
+
 class Proxy:
     """A way to a receiver that can be cut, and mended: one connection at a time."""
 
@@ -78,6 +82,7 @@ class Proxy:
         self._receiver = ("127.0.0.1", int(receiver.rpartition(":")[2]))
         self._listener = socket.create_server(("127.0.0.1", int(address.rpartition(":")[2])))
         self._whole = threading.Event()
+        self._spoken = threading.Event()
         self._closing = False
         self._ends: list[socket.socket] = []
         self._thread = threading.Thread(target=self._work)
@@ -87,12 +92,18 @@ class Proxy:
     def cut(self) -> None:
         """End the connection; a new one hears nothing until it is mended."""
         self._whole.clear()
+        self._spoken.clear()
         for end in self._ends:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 
     def mend(self) -> None:
         self._whole.set()
+
+    def wait_for_word(self) -> None:
+        """Until the sender has said more than ZeroMQ's greeting, and the receiver's ZeroMQ most likely has it."""
+        assert self._spoken.wait(20)
+        time.sleep(0.05)
 
     def close(self) -> None:
         self._closing = True
@@ -109,15 +120,19 @@ class Proxy:
                     near, _ = self._listener.accept()
                     with near, socket.create_connection(self._receiver) as far:
                         self._ends = [near, far]
-                        self._forward({near: far, far: near})
+                        self._forward(near, far)
 
-    def _forward(self, other: dict[socket.socket, socket.socket]) -> None:
+    def _forward(self, near: socket.socket, far: socket.socket) -> None:
+        heard = 0
         while self._whole.is_set():
-            for end in select.select(list(other), [], [])[0]:
+            for end in select.select([near, far], [], [])[0]:
                 said = end.recv(65536)
                 if not said:
                     return
-                other[end].sendall(said)
+                (far if end is near else near).sendall(said)
+                heard += len(said) if end is near else 0
+                if heard > _GREETING_BYTES:
+                    self._spoken.set()
 
 
 class Threads:

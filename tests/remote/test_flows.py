@@ -502,6 +502,33 @@ def test_two_senders_of_one_name_are_told_apart(address: str, threads: Threads) 
     assert sorted(s.name for s in remote.senders) == ["twin", "twin#2"]
 
 
+def test_a_connection_that_breaks_costs_nothing_and_is_no_fault(
+    address: str, threads: Threads, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The receiver finds what came over the old connection together with the new one."""
+    with (
+        reserved_port() as port,
+        contextlib.closing(Proxy(f"tcp://127.0.0.1:{port}", address)) as way,
+        hr.RemoteDataZMQ(address, passes=1, num_senders=1, timeout_s=20) as remote,
+    ):
+        threads.send(hr.DataFromList(range(1000), shuffle=False), f"tcp://127.0.0.1:{port}", passes=1)
+        it = iter(remote)
+        got = []
+        for _ in range(5):
+            got += itertools.islice(it, 100)
+            caplog.clear()
+            way.cut()
+            while "lost the receiver" not in caplog.text:
+                time.sleep(0.01)
+            way.mend()
+            way.wait_for_word()  # of the sender, over a new connection
+        got += it
+        assert dict(remote.rejected) == {}
+
+    assert got == list(range(1000))
+    assert [(d.datapoints, d.lost) for d in threads.join()] == [(1000, 0)]
+
+
 @pytest.mark.parametrize("ack", [True, False])
 def test_a_sender_whose_name_another_one_takes_while_it_is_away_goes_on(
     address: str, ack: bool, threads: Threads

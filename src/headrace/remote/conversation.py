@@ -35,6 +35,8 @@ _LATECOMERS_S = 2.0
 """So long after a sender came for the first time, others may still come: those that were started before the receiver
 try again once a second at most, and those that are started together with it take their time."""
 _MAX_STREAMS = 100_000
+_LAST_WORDS_S = 1.0
+"""So long the receiver reads, at most, what was said by those who have gone: somebody may say things without end."""
 _CONTROL_MESSAGES = 100
 """How many messages of one peer may wait beside its entries."""
 
@@ -203,7 +205,7 @@ class Conversation:
             if self._patience.spent():
                 self._give_up(awaited)
         if not self._poller.poll(self._patience.wait_ms(_TICK_MS)):
-            self._peers.find_missing()
+            self._find_missing()
         self._look()
 
     def _wait_for_latecomers(self) -> bool:
@@ -246,20 +248,28 @@ class Conversation:
             news = link.news()
             if news.rejected and link.bind:
                 peers.reject(f"a handshake at {link.address.text} failed: another key, or none", news.rejected)
-            last_words = news.down or peers.suspicion
             while (came := link.receive()) is not None:
                 self._hear((index, came[0]), came[1])
-                if not last_words and time.monotonic() - begun > _LOOK_S:
+                if not news.down and time.monotonic() - begun > _LOOK_S:
                     break
             if link.bind:
                 peers.unexplained += news.down - news.rejected
-                if last_words:
-                    peers.find_missing()
+                peers.suspicion |= news.down > 0
             elif news.down:
                 self._reopen((index, b""))
             elif news.up:
                 peers.send((index, b""), Kind.JOIN, self._run_id)
+        if peers.suspicion:
+            self._find_missing()
         self._looked_at = time.monotonic()
+
+    def _find_missing(self) -> None:
+        missing = self._peers.find_missing()
+        end = time.monotonic() + _LAST_WORDS_S
+        for index, link in enumerate(self._peers.links if missing else ()):
+            while time.monotonic() < end and (came := link.receive()) is not None:
+                self._hear((index, came[0]), came[1])
+        self._peers.lose_missing(missing)
 
     def _reopen(self, connection: Connection) -> None:
         self._peers.lose(connection)

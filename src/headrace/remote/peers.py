@@ -86,14 +86,16 @@ class Peers:
         return there
 
     def admit(self, connection: Connection, identity: bytes, name: str) -> Stream:
-        """A sender is here. A connection that it had before is no longer listened to."""
+        """A sender is here. A connection that it had before is no longer listened to: it broke, and only the sender has
+        noticed yet, or somebody else has a copy of the sender's state file, and is told.
+        """
         stream = self._table.by_id.get(identity)
         if stream is None:
             stream = self._add(identity, name, connection[0])
         elif stream.replaced:
             stream.name = self._unique(stream.name)
         elif stream.connection is not None and stream.connection != connection:
-            self._refuse(stream.connection, "its stream was taken over by another connection")
+            self._part(stream.connection, "its stream was taken over by another connection")
         logger.info("sender %s is here, at %s", stream.name, self.links[connection[0]].address.text)
         self.here[connection] = stream
         stream.connect(connection, connection[0])
@@ -116,15 +118,24 @@ class Peers:
         taken = {s.name for s in self._table if not s.replaced}
         return next(n for n in (name, *(f"{name}#{i}" for i in range(2, len(taken) + 3))) if n not in taken)
 
-    def find_missing(self) -> None:
-        """Who is no longer there? A ROUTER knows, when it is asked to send."""
+    def find_missing(self) -> list[Connection]:
+        """Who is no longer there? A ROUTER knows, when it is asked to send. Their last words can still be heard then,
+        and nothing comes behind these.
+        """
+        missing = [
+            connection
+            for connection, stream in list(self.here.items())
+            if self.links[connection[0]].bind
+            and not self.send(connection, Kind.PING, stream.id if stream is not None else bytes(16))
+        ]
         self.suspicion = False
-        for connection, stream in list(self.here.items()):
-            identity = stream.id if stream is not None else bytes(16)
-            if self.links[connection[0]].bind and not self.send(connection, Kind.PING, identity):
-                self.unexplained -= 1
-                self.lose(connection)
-        self.suspicion = False
+        return missing
+
+    def lose_missing(self, missing: list[Connection]) -> None:
+        """These connections have ended, and what they said was heard. Is one that ended still unexplained?"""
+        for connection in missing:
+            self.unexplained -= 1
+            self.lose(connection)
         if self.unexplained <= 0:
             self._unexplained_since = 0.0
             return
@@ -159,12 +170,13 @@ class Peers:
         A stream of which nothing has come is forgotten: no pass shall wait for it.
         """
         stream = self.here.get(connection)
-        self._refuse(connection, why)
+        self.reject(why, 1)
+        self._part(connection, why)
         if stream is not None and not stream.taken and not stream.waiting:
             self._table.remove(stream)
 
-    def _refuse(self, connection: Connection, why: str) -> None:
-        self.reject(why, 1)
+    def _part(self, connection: Connection, why: str) -> None:
+        """Listen no more to a connection. Its sender, if it is one and still there, is told."""
         stream = self.here.get(connection)
         identity = stream.id if stream is not None else bytes(16)
         if stream is not None:
