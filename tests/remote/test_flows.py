@@ -50,6 +50,32 @@ def test_one_sender_is_repeated_for_ever_in_order(any_address: str, bind: bool, 
     assert [type(d) for d in threads.join()] == [hr.PeerLost]
 
 
+@pytest.mark.parametrize("bind", [True, False])
+def test_a_socket_on_disk_is_removed_in_the_end(
+    tmp_path: Path, bind: bool, threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    threads.send(five(), "ipc://socket", passes=1, bind=not bind)
+    with hr.RemoteDataZMQ("ipc://socket", bind=bind, passes=1, num_senders=1, timeout_s=20) as remote:
+        list(remote)
+        monkeypatch.chdir("/")
+        threads.join()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_socket_that_has_taken_the_place_of_ours_is_left_alone(tmp_path: Path, threads: Threads) -> None:
+    address = f"ipc://{tmp_path}/socket"
+    threads.send(five(), address, timeout_s=0.5)
+    with hr.RemoteDataZMQ(address) as first:
+        next(iter(first))
+        (tmp_path / "socket").unlink()
+        with hr.RemoteDataZMQ(address) as second:
+            threads.send(five(), address, timeout_s=0.5)
+            next(iter(second))
+            first.close()
+            assert (tmp_path / "socket").exists()
+
+
 def test_two_addresses_are_counted_apart(address: str, tmp_path: Path, threads: Threads) -> None:
     second = f"ipc://{tmp_path}/socket"
     threads.send(hr.DataFromList(["one"] * 10), address, passes=1)
@@ -492,6 +518,27 @@ def test_a_sender_whose_flow_raises_is_named_when_no_other_is_left(address: str,
             got += [d for d in remote]  # noqa: C416
         assert {(s.name, s.datapoints) for s in remote.senders} == {("bad", 1), ("good", 50)}
     assert sorted(type(d).__name__ for d in threads.join()) == ["OSError", "SendResult"]
+
+
+def test_a_failure_is_told_when_all_announced_senders_have_been_there(address: str, threads: Threads) -> None:
+    def fails() -> Any:
+        yield 1
+        raise OSError("disk")
+
+    threads.send(hr.DataFromGenerator(fails), address, passes=1, name="bad")
+    threads.send([2] * 50, address, passes=1, after=lambda: threads.wait_for(OSError))
+    with hr.RemoteDataZMQ(address, passes=1, num_senders=2, timeout_s=20) as remote:
+        got = []
+        with pytest.raises(hr.SenderFailed, match="sender bad failed after 1 datapoints: OSError: disk"):
+            got += [d for d in remote]  # noqa: C416
+        assert sum(s.datapoints for s in remote.senders) == 51
+
+
+def test_it_is_told_how_many_of_the_announced_senders_have_come(address: str, threads: Threads) -> None:
+    threads.send([1], address, passes=1)
+    remote = hr.RemoteDataZMQ(address, passes=1, num_senders=2, timeout_s=0.5)
+    with remote, pytest.raises(hr.PeerLost, match=r"only 1 of 2 senders have come to .*, and no other one for 0.5 s"):
+        list(remote)
 
 
 def test_two_senders_of_one_name_are_told_apart(address: str, threads: Threads) -> None:

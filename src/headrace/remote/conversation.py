@@ -201,8 +201,10 @@ class Conversation:
         if any(s.connection is not None for s in awaited):
             self._patience.restart()
         else:
-            self._check_failed(awaited)
+            if self._table.known >= (self._settings.num_senders or 0):
+                self._check_failed(awaited)
             if self._patience.spent():
+                self._check_failed(awaited)
                 self._give_up(awaited)
         if not self._poller.poll(self._patience.wait_ms(_TICK_MS)):
             self._find_missing()
@@ -232,6 +234,10 @@ class Conversation:
     def _give_up(self, awaited: list[Stream]) -> NoReturn:
         where = " and ".join(link.address.text for link in self._peers.links)
         patience = f"{self._patience.timeout_s:g} s"
+        expected = self._settings.num_senders or 0
+        if not awaited and 0 < self._table.known < expected:
+            come = f"{self._table.known} of {expected} senders"
+            raise PeerLost(f"only {come} have come to {where}, and no other one for {patience}; start the others")
         if not awaited:
             raise PeerLost(f"no sender has come to {where} for {patience}; start one, or check address, port and keys")
         names = ", ".join(f"{s.name} (after {s.datapoints} datapoints)" for s in awaited)
@@ -318,6 +324,7 @@ class Conversation:
             wrong = self._start(stream, message)
         elif message.kind is Kind.FAILED:
             stream.failure = str(message.value())
+            logger.warning("sender %s: its flow has raised", stream.name)
             wrong = None
         else:
             wrong = "a message that is not for a receiver"

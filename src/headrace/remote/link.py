@@ -128,6 +128,7 @@ class Link:
         self._options = options
         self._broken_off = 0
         self._failed = False  # whether the handshake of the connection that ends next has failed
+        self._file: _File | None = None
         self._echoes = 0
         self._echo_at = -math.inf
         address.check_reachable()
@@ -285,12 +286,35 @@ class Link:
             if not path.startswith("@"):  # libzmq would remove whatever is there
                 _check_free(self.address, path)
         self.socket.bind(self.address.text)
+        if path is not None and not path.startswith("@"):
+            self._file = _File(os.path.abspath(path), os.stat(path).st_ino)
 
     def _close(self, linger_ms: int = 0) -> None:
         self.connected = False
+        if self._file is not None:  # while it is still ours: as soon as nobody answers, somebody else may bind there
+            self._file.remove()
+            self._file = None
         self.socket.disable_monitor()
         self._monitor.close(linger=0)
         self.socket.close(linger=linger_ms)
+
+
+class _File(NamedTuple):
+    """The file of a socket on disk, which ZeroMQ leaves there.
+
+    Attributes:
+        path: where it is.
+        inode: which one.
+    """
+
+    path: str
+    inode: int
+
+    def remove(self) -> None:
+        """Remove it, unless something else is there now."""
+        with contextlib.suppress(OSError):
+            if os.lstat(self.path).st_ino == self.inode:
+                os.unlink(self.path)
 
 
 def _check_free(address: Address, path: str) -> None:

@@ -102,7 +102,7 @@ class Peers:
         return stream
 
     def _add(self, identity: bytes, name: str, address: int) -> Stream:
-        for other in list(self._table):
+        for other in self._table:
             if other.name == name and other.connection is None and not other.ended:
                 if other.replaced:
                     self._table.remove(other)

@@ -87,7 +87,8 @@ class RemoteDataZMQ(DataFlow):
         SecurityError: an address beyond this machine without keys (at construction); keys that cannot be read.
         AddressError: the address is in use, or cannot be bound.
         PeerLost: after ``timeout_s``; it names the senders.
-        SenderFailed: the flow of a sender has raised, and no other sender is left.
+        SenderFailed: the flow of a sender has raised, and no other sender is left, or (of ``num_senders``) still to
+            come.
         SerializationError: an object cannot be unpickled here. Iterated again, the flow goes on behind it.
 
     Example:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 from .wire import Kind, Message, Values
@@ -206,8 +207,13 @@ class Streams:
         self._turns: deque[Stream] = deque(self.by_id.values())
         self._removed = [0, 0]  # datapoints of streams that are forgotten
 
-    def __iter__(self) -> Any:
-        return iter(self.by_id.values())
+    def __iter__(self) -> Iterator[Stream]:
+        return iter(list(self.by_id.values()))  # another thread may look while a sender comes
+
+    @property
+    def known(self) -> int:
+        """How many senders have been there."""
+        return sum(not s.replaced for s in self)
 
     def add(self, identity: bytes, name: str, address: int) -> Stream:
         """A stream that is new."""
@@ -228,7 +234,7 @@ class Streams:
 
     def begin_pass(self) -> None:
         """The consumer begins a pass. What is left of an earlier one is passed over, unless it had not been touched."""
-        for stream in self.by_id.values():
+        for stream in self:
             stream.past = stream.ended
             if self.passes is not None and not stream.ended:
                 if stream.begun and stream.to_go:
@@ -247,12 +253,11 @@ class Streams:
 
     def pass_is_over(self, least: int) -> bool:
         """Whether all of at least ``least`` senders have said that their passes end here."""
-        there = [s for s in self.by_id.values() if not s.replaced]
-        if self.passes is None or len(there) < least:
+        if self.passes is None or self.known < least:
             return False
-        current = [s for s in there if not s.past]
+        current = [s for s in self if not (s.past or s.replaced)]
         return bool(current) and not any(s.missing for s in current)
 
     def snapshot(self) -> list[Any]:
         """What is saved."""
-        return [s.snapshot() for s in self.by_id.values()]
+        return [s.snapshot() for s in self]
