@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import os
 import pickle
 import threading
 import time
@@ -251,7 +252,7 @@ def test_objects_need_permission_on_both_sides(address: str, threads: Threads) -
         assert list(remote) == [{1, 2}, {3}]
     with hr.RemoteDataZMQ(address, passes=1, num_senders=1, timeout_s=0.3) as remote:
         threads.send(flow, address, passes=1, allow_pickle=True)
-        with pytest.raises(hr.PeerLost):
+        with pytest.raises(hr.PeerLost, match="rejected were: the sender has allow_pickle=True, the receiver has not"):
             list(remote)
     assert "the sender has allow_pickle=True, the receiver has not" in str(threads.join())
 
@@ -615,6 +616,26 @@ def test_it_travels_to_workers_and_leaves_its_sockets_at_home(address: str, thre
         list(remote)
         copy = pickle.loads(pickle.dumps(remote))
     assert (copy.addr1, copy.cnt1, remote.cnt1) == (address, 0, 5)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_is_refused_and_the_parent_goes_on(address: str, threads: Threads) -> None:
+    """There is a datapoint in the iterator that both have: only one may have it."""
+    threads.send(hr.DataFromList(range(100), shuffle=False), address, passes=1)
+    with hr.RemoteDataZMQ(address, passes=1, num_senders=1, timeout_s=20) as remote:
+        it = iter(remote)
+        got = [next(it)]
+        child = os.fork()
+        if child == 0:
+            try:
+                next(it)
+            except RuntimeError as error:
+                os._exit(0 if "belongs to process" in str(error) else 2)
+            finally:
+                os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        got += it
+    assert got == list(range(100))
 
 
 def test_progress_is_shown_on_request(address: str, threads: Threads, capfd: pytest.CaptureFixture[str]) -> None:

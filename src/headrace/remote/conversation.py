@@ -84,6 +84,7 @@ class Conversation:
         self._run_id = os.urandom(16)  # tells the senders whether this is the receiver they knew
         self._patience = Patience(settings.timeout_s)
         self._peers = Peers(table, rejected)
+        self._rejected = rejected
         self._looked_at = 0.0
         self._complete_at = 0.0  # when the senders that came by themselves are taken to be all
 
@@ -115,7 +116,13 @@ class Conversation:
                 stream.leave()
 
     def _datapoints(self) -> Generator[Any, None, None]:
+        pid = os.getpid()
         while True:
+            if os.getpid() != pid:
+                raise RuntimeError(
+                    f"this iterator belongs to process {pid}, whose connections are not those of its forked child "
+                    f"{os.getpid()}; begin a new one there with iter(flow)"
+                )
             if time.monotonic() - self._looked_at > _LOOK_S:
                 self._look()
             stream = self._table.next_ready()
@@ -239,7 +246,10 @@ class Conversation:
             come = f"{self._table.known} of {expected} senders"
             raise PeerLost(f"only {come} have come to {where}, and no other one for {patience}; start the others")
         if not awaited:
-            raise PeerLost(f"no sender has come to {where} for {patience}; start one, or check address, port and keys")
+            refused = f" (rejected were: {'; '.join(self._rejected)})" if self._rejected else ""
+            raise PeerLost(
+                f"no sender has come to {where} for {patience}; start one, or check address, port and keys{refused}"
+            )
         names = ", ".join(f"{s.name} (after {s.datapoints} datapoints)" for s in awaited)
         again = " with its state_file" if self._settings.ack else ""
         raise PeerLost(f"gone for {patience} from {where}: {names}; start it again{again}")
