@@ -1,9 +1,9 @@
-"""What a datapoint costs over loopback TCP: ``python -m benchmarks.network``.
+"""What a datapoint costs over loopback TCP, and over a socket on disk: ``python -m benchmarks.network``.
 
 One sender, one receiver, items of 150 kB. headrace plain, headrace with CURVE, and tensorpack's RemoteDataZMQ, each
-side in a process of its own, in turn. Compared are CPU seconds of both processes together (their ZeroMQ threads
-included), since wall time on a busy machine says little. The last row is the floor: a bare TCP socket that moves the
-same bytes from one array into another.
+side in a process of its own, in turn; then headrace and tensorpack over ``ipc://``. Compared are CPU seconds of both
+processes together (their ZeroMQ threads included), since wall time on a busy machine says little. The row "socket" is
+the floor of TCP: a bare socket that moves the same bytes from one array into another.
 """
 
 from __future__ import annotations
@@ -106,6 +106,8 @@ SIDES: dict[str, tuple[Callable[..., Any], Callable[..., Iterator[Any]]]] = {
     "headrace-curve": (send_headrace, receive_headrace),
     "tensorpack": (send_tensorpack, receive_tensorpack),
     "socket": (send_socket, receive_socket),
+    "headrace-ipc": (send_headrace, receive_headrace),
+    "tensorpack-ipc": (send_tensorpack, receive_tensorpack),
 }
 
 
@@ -129,10 +131,10 @@ def side(system: str, role: str, address: str, count: int, keys: str) -> None:
     os._exit(0)
 
 
-def measure(system: str, python: str, count: int, keys: str, port: int) -> tuple[float, float]:
+def measure(system: str, python: str, count: int, keys: str, address: str) -> tuple[float, float]:
     """CPU and wall seconds of ``count`` items."""
     command = [python, __file__, "--side", system, "--count", str(count), "--keys", keys]
-    command += ["--address", f"tcp://127.0.0.1:{port}"]
+    command += ["--address", address]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     with subprocess.Popen([*command, "--role", "receive"], **pipes) as receiver:
         sender = subprocess.Popen([*command, "--role", "send"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -181,19 +183,27 @@ def compare(args: argparse.Namespace, keys: str) -> None:
         from .peers.tensorpack import ENVIRONMENT
 
         tensorpack = str(ENVIRONMENT.ensure())
-    python = {system: tensorpack if system == "tensorpack" else sys.executable for system in SIDES}
+    python = {system: tensorpack if system.startswith("tensorpack") else sys.executable for system in SIDES}
     runs: dict[str, list[tuple[float, float]]] = {system: [] for system in SIDES}
     ports = iter(PORT_RANGE)
     for _ in range(args.rounds):
         for system in SIDES:
-            runs[system].append(measure(system, python[system], args.count, keys, next(ports)))
-    ratios = [t[0] / h[0] for t, h in zip(runs["tensorpack"], runs["headrace"], strict=True)]
+            port = next(ports)
+            address = f"ipc://{keys}/{port}" if system.endswith("-ipc") else f"tcp://127.0.0.1:{port}"
+            runs[system].append(measure(system, python[system], args.count, keys, address))
     print("| system | CPU per item, both sides | items per CPU second | items per second |\n|---|---|---|---|")
     for system, results in runs.items():
         cpu, wall = (statistics.median(column) / args.count for column in zip(*results, strict=True))
         print(f"| {system} | {cpu * 1e6:.0f} µs | {1 / cpu:,.0f} | {1 / wall:,.0f} |")
-    print(f"\nheadrace: {statistics.median(ratios):.2f}x tensorpack's items per CPU second "
-          f"({min(ratios):.2f} to {max(ratios):.2f} in {args.rounds} rounds)")  # fmt: skip
+    print()
+    for ours, theirs in (
+        ("headrace", "tensorpack"),
+        ("headrace-curve", "tensorpack"),
+        ("headrace-ipc", "tensorpack-ipc"),
+    ):
+        ratios = [t[0] / h[0] for t, h in zip(runs[theirs], runs[ours], strict=True)]
+        print(f"{ours}: {statistics.median(ratios):.2f}x the items per CPU second of {theirs} "
+              f"({min(ratios):.2f} to {max(ratios):.2f} in {args.rounds} rounds)")  # fmt: skip
 
 
 if __name__ == "__main__":
