@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+import headrace as hr
 
 PIPELINE = """
 import headrace as hr
@@ -72,6 +76,22 @@ def test_bench_measures_and_ctrl_c_ends_a_sender(folder: Path, address: str) -> 
     assert json.loads((folder / "got.json").read_text())["speed"]["count"] > 0
     assert sender.returncode == 130
     assert "Traceback" not in err
+
+
+def test_a_sender_that_is_interrupted_may_come_back(folder: Path, address: str) -> None:
+    command = ["serve", "pipeline:make_flow", "--to", address, "--passes", "1", "--ack", "--state", "state.json"]
+    with hr.RemoteDataZMQ(address, passes=1, num_senders=1, ack=True, timeout_s=30) as remote:
+        sender = begin(folder, *command)
+        it = iter(remote)
+        got = list(itertools.islice(it, 30))
+        sender.send_signal(signal.SIGINT)
+        _, err = sender.communicate(timeout=20)
+        assert sender.returncode == 130
+        assert re.search(r"interrupted after \d+ datapoints, \d+ bytes", err)
+        sender = begin(folder, *command)
+        got += it
+        sender.communicate(timeout=20)
+    assert got == list(range(100))
 
 
 def test_ctrl_c_at_a_receiver_shows_what_came_until_then(folder: Path, address: str) -> None:

@@ -125,7 +125,7 @@ def send_dataflow_zmq(
         ProtocolError: the receiver has another version of headrace, or other arguments; it says which.
         PeerLost: there was no receiver for ``timeout_s``.
         SerializationError: a datapoint is no data (and ``allow_pickle`` is false), or too large.
-        Exception: what the flow raises. The receiver is told.
+        Exception: what the flow raises. The receiver is told. (After Ctrl-C it waits for this sender to come back.)
 
     Example:
         >>> import tempfile, threading
@@ -289,6 +289,9 @@ class _Sender:
             while self._step(bar):
                 pass
         except RemoteError:
+            raise
+        except KeyboardInterrupt:  # it may come back: the receiver waits for it, as for one that was killed
+            logger.info("sender %s: interrupted after %d datapoints, %d bytes", name, self._datapoints, self._nbytes)
             raise
         except BaseException as error:
             with self._lock:
