@@ -347,14 +347,14 @@ class Conversation:
         if mismatch:
             self._peers.ban(connection, mismatch)
             return
-        stream = self._table.by_id.get(message.stream)
-        number = stream.expected if stream is not None else 0 if self._settings.ack else None
-        if stream is None:
+        known = message.stream in self._table.by_id
+        if not known:
             self._complete_at = time.monotonic() + _LATECOMERS_S
         stream = self._peers.admit(connection, message.stream, hello["name"])
         stream.wishes = hello["hwm"], hello["buffer_bytes"]
         grant = self._grant(stream)
         stream.allow(*grant)
+        number = stream.taken if known else 0 if self._settings.ack else None
         wanted = (number, self._run_id, *grant, self._settings.max_item_bytes)
         self._peers.send(connection, Kind.WELCOME, stream.id, 0, wanted)
 

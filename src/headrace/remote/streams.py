@@ -159,8 +159,13 @@ class Stream:
         return None
 
     def connect(self, connection: Any, address: int) -> None:
-        """The sender is here, and will say where it begins."""
+        """The sender is here, and will say where it begins.
+
+        What has come and was not taken is asked for again: the sender holds it still, or makes it again. If it were
+        kept, so much more could be under way now than what was granted.
+        """
         self.leave()
+        self.forget_waiting()
         self.connection, self.address, self.failure = connection, address, None
         self.replaced = False
 
