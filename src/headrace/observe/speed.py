@@ -175,19 +175,20 @@ class Measurement:
         latencies, nbytes, read, warming = self._latencies, 0, 0, self.warmup > 0
         total = None if self._size is None else self.warmup + self._size
         with progress_bar(total=total, unit="dp", leave=False, disable=None if self._quiet else False) as bar:
-            shown = begin = last = arrived = now()
+            shown = begin = last = arrived = warm = now()
             try:
                 for read, dp in enumerate(self._flow, 1):
                     arrived = now()
                     if read == 1:
                         self._first_s = arrived - begin
+                        warm = arrived  # until then it may have waited for somebody
                     latencies.append(arrived - last)
                     nbytes += count_bytes(dp)
                     if arrived - shown > 0.1:
                         bar.update(read - bar.n)
                         shown = arrived
                     if warming:
-                        warming = read < self.warmup and arrived - begin < self._warmup_limit_s
+                        warming = read < self.warmup and arrived - warm < self._warmup_limit_s
                         if not warming:
                             self.warmup, nbytes = read, 0
                             del latencies[:]
