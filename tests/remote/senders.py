@@ -49,10 +49,12 @@ def reserved_port() -> Iterator[int]:
 class EchoServer:
     """Sends back what it hears, from so many connections, and then leaves the port.
 
-    To TCP that is like a socket that was connected to itself.
+    To TCP that is like a socket that was connected to itself. Or, with ``deaf``, it closes them at once, as a tunnel
+    does that has nobody at its other end.
     """
 
-    def __init__(self, address: str, connections: int):
+    def __init__(self, address: str, connections: int, *, deaf: bool = False):
+        self._deaf = deaf
         port = int(address.rpartition(":")[2])
         self._listener = socket.create_server(("127.0.0.1", port))
         self._thread = threading.Thread(target=self._work, args=(connections,))
@@ -63,7 +65,7 @@ class EchoServer:
             for _ in range(connections):
                 connection, _ = self._listener.accept()
                 with connection, contextlib.suppress(ConnectionResetError):
-                    while said := connection.recv(4096):
+                    while not self._deaf and (said := connection.recv(4096)):
                         connection.sendall(said)
 
     def join(self) -> None:

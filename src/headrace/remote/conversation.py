@@ -263,7 +263,9 @@ class Conversation:
         for index, link in enumerate(peers.links):
             news = link.news()
             if news.rejected and link.bind:
-                peers.reject(f"a handshake at {link.address.text} failed: another key, or none", news.rejected)
+                peers.reject(
+                    f"a handshake at {link.address.text} failed: another key, or none, or it broke off", news.rejected
+                )
             while (came := link.receive()) is not None:
                 self._hear((index, came[0]), came[1])
                 if not news.down and time.monotonic() - begun > _LOOK_S:
