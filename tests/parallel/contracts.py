@@ -7,6 +7,7 @@ import os
 import select
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -130,6 +131,26 @@ def wait_for_ends(processes: list[psutil.Process], timeout_s: float = 20) -> Non
 def pause(seconds: float) -> None:
     """Let time pass, for what can only show in time."""
     select.select([], [], [], seconds)
+
+
+def close_under_a_reader(flow: Any) -> None:
+    """Close an endless flow while another thread reads it, which has to end that."""
+    reading = threading.Event()
+    ends: list[BaseException] = []
+
+    def read() -> None:
+        try:
+            for _ in flow:
+                reading.set()
+        except BaseException as error:
+            ends.append(error)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    assert reading.wait(30)
+    flow.close()
+    reader.join(30)
+    assert [type(end) for end in ends] == [hr.DataFlowTerminated]
 
 
 class Script:

@@ -91,6 +91,25 @@ def test_sys_exit_in_the_loop_body_keeps_its_code(tmp_path: Path) -> None:
     assert (done.err, done.process.returncode) == ("", 7)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_daemon_thread_that_reads_does_not_disturb_the_end(tmp_path: Path, kind: str) -> None:
+    text = (
+        HEAD
+        + f"""
+running = threading.Event()
+
+def read():
+    for dp in make({kind!r}, slow):
+        running.set()
+
+threading.Thread(target=read, daemon=True).start()
+running.wait()
+"""
+    )
+    done = run_script(tmp_path, text, timeout_s=8)
+    assert (done.out, done.err, done.process.returncode) == ("", "", 0)
+
+
 def test_os_exit_leaves_nothing(tmp_path: Path) -> None:
     done = run_script(tmp_path, HEAD + "for dp in make('nested', slow):\n    os._exit(7)\n", timeout_s=8)
     assert (done.err, done.process.returncode) == ("", 7)

@@ -506,6 +506,18 @@ def test_close_under_a_live_iterator_is_no_end_of_data(mapper: Face) -> None:
     flow.close()
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.01])
+def test_close_from_another_thread_ends_the_reader(mapper: Face, seconds: float) -> None:
+    """Whatever it is doing, and the two never meet in a socket, which would end the process."""
+
+    def slow(n: int) -> int:
+        contracts.pause(seconds)
+        return n
+
+    for _ in range(5):
+        contracts.close_under_a_reader(mapper(functions.Counting(None), 2, slow, buffer_size=10))
+
+
 @pytest.mark.parametrize("how", ["with", "close", "del", "cycle"])
 @pytest.mark.parametrize("moment", ["unused", "in a pass", "after a pass", "in a pass, iterator dropped first"])
 def test_nothing_is_left(mapper: Face, how: str, moment: str) -> None:

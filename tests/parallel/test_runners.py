@@ -209,6 +209,12 @@ def test_close_under_a_live_iterator_is_no_end_of_data(runner: Face) -> None:
     flow.close()
 
 
+@same_copies
+def test_close_from_another_thread_ends_the_reader(runner: Face) -> None:
+    for _ in range(10):
+        contracts.close_under_a_reader(runner(lambda: functions.Counting(None), 2))
+
+
 @pytest.mark.parametrize("how", ["with", "close", "del", "cycle"])
 @pytest.mark.parametrize("moment", ["unused", "in a pass", "after a pass"])
 def test_nothing_is_left(runner: Face, how: str, moment: str) -> None:

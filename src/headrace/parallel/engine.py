@@ -34,7 +34,7 @@ import time
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
-from ..errors import DataFlowTerminated, RemoteTraceback, WorkerDied, WorkerError
+from ..errors import RemoteTraceback, WorkerDied, WorkerError
 from ..flow import DataFlow
 from ..observe.counters import Slice
 from ..state import Cursor, Rows, State, freeze
@@ -96,7 +96,7 @@ class Conversation:
                 self._greet(worker)
             while True:
                 if self._pool.closed:
-                    raise DataFlowTerminated(f"{self._name} was closed while it was being iterated")
+                    raise self._pool.terminated(self._name)
                 self._fill()
                 self._stands()
                 self._resize()
@@ -130,7 +130,9 @@ class Conversation:
             self._ledger.forget_values()
             self._pool.next_stream()
             raise
-        except Exception:
+        except Exception as error:
+            if self._pool.closed:  # by another thread, in the middle of what has failed here
+                raise self._pool.terminated(self._name) from error
             self._pool.close()
             raise
         except BaseException:

@@ -8,17 +8,24 @@ after a second is terminated, after another half killed. ``abort()``, after some
 between any two steps, asks nobody who can be terminated: perhaps half a message has been sent. While it waits it goes
 on receiving, so that no worker is stuck in sending. It is called by the flow, by its finalizer (garbage collection,
 interpreter exit), or after an error; in a forked child it does nothing, since nothing there belongs to the child.
+
+It may be called from another thread than the one that reads the flow. What talks to workers takes the pool's *turn*, so
+the two do not meet in a socket. The reader then finds the pool closed, which is a `DataFlowTerminated`.
 """
 
 from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import itertools
 import os
+import threading
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from ..errors import DataFlowTerminated
 from ..observe.counters import Counters
 from .autosize import AutoSize
 from .codec import Unread
@@ -31,6 +38,23 @@ from .transports.base import Event, Transport
 __all__ = ["Pool", "Worker"]
 
 _ASK_S, _TERMINATE_S, _KILL_S = 1.0, 0.5, 5.0
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+def _in_turn(
+    verb: Callable[Concatenate[Pool, Arguments], Result],
+) -> Callable[Concatenate[Pool, Arguments], Result]:
+    """What talks to workers: one thread at a time, and none but the one that closes the pool once it is closed."""
+
+    @functools.wraps(verb)
+    def talk(self: Pool, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        with self._turn:
+            self._check_open()
+            return verb(self, *args, **kwargs)
+
+    return talk
 
 
 class Worker:
@@ -92,6 +116,9 @@ class Pool:
         self._program = program
         self._numbers = itertools.count()
         self._pid = os.getpid()
+        self._turn = threading.RLock()
+        self._closed_by = 0  # a thread
+        self._unheard: list[Event] = []
         try:
             for slot in range(size):
                 self.start(slot)
@@ -104,6 +131,7 @@ class Pool:
         """How many workers there are, without those that were told to leave."""
         return sum(not worker.retired for worker in self.workers.values())
 
+    @_in_turn
     def start(self, slot: int) -> Worker:
         """Start a worker; it is sent nothing before it is ready."""
         worker = Worker(next(self._numbers), slot)
@@ -125,6 +153,7 @@ class Pool:
         self._executor.signal.set(self.stream)
         return self.stream
 
+    @_in_turn
     def give(self, worker: Worker, task: Task) -> None:
         """Give a task to a worker. Raises what pickling the items raises; then it was not given."""
         work = Work(task.stream, task.index, task.count, task.pass_index, task.first)
@@ -140,7 +169,31 @@ class Pool:
 
     def receive(self, timeout_s: float | None) -> list[tuple[Worker, Event]]:
         """What workers have said, and who died; see `Transport.receive`."""
-        return [(self.workers[e.worker], e) for e in self._transport.receive(timeout_s) if e.worker in self.workers]
+        with self._turn:
+            self._check_open()
+            heard, self._unheard = self._unheard, []
+            if not heard:
+                heard = list(self._transport.receive(timeout_s))
+            if self.closed and threading.get_ident() != self._closed_by:  # meanwhile: they are for who closes it
+                self._unheard = heard
+                self._check_open()
+            return [(self.workers[e.worker], e) for e in heard if e.worker in self.workers]
+
+    def _check_open(self) -> None:
+        if self.closed and threading.get_ident() != self._closed_by:
+            raise self.terminated("the flow")
+
+    @staticmethod
+    def terminated(name: str) -> BaseException:
+        """What ends a pass whose workers are gone.
+
+        Args:
+            name: of the flow.
+        """
+        exiting = not threading.main_thread().is_alive()
+        if exiting and threading.current_thread() is not threading.main_thread():
+            return SystemExit()  # of a daemon thread, silently, as Python ends such threads
+        return DataFlowTerminated(f"{name} was closed while it was being iterated")
 
     def check_process(self) -> None:
         """Refuse to work in a forked child."""
@@ -150,6 +203,7 @@ class Pool:
                 f"{os.getpid()}; begin a new one there with iter(flow)"
             )
 
+    @_in_turn
     def welcome(self, worker: Worker) -> None:
         """A worker is ready: send what has waited for that."""
         worker.ready = True
@@ -158,14 +212,17 @@ class Pool:
         for message, body in outbox:
             self._transport.send(worker.number, message, body)
 
+    @_in_turn
     def open(self, worker: Worker, body: Any) -> Unread | list[Any]:
         """See `Transport.open`."""
         return self._transport.open(worker.number, body)
 
+    @_in_turn
     def drop(self, worker: Worker, body: Any) -> None:
         """See `Transport.drop`."""
         self._transport.drop(worker.number, body)
 
+    @_in_turn
     def bury(self, worker: Worker) -> str:
         """Forget a worker that is dead; how it ended, for people."""
         del self.workers[worker.number]
@@ -173,12 +230,14 @@ class Pool:
         self._transport.remove(worker.number)
         return worker.handle.cause()
 
+    @_in_turn
     def end(self, worker: Worker) -> None:
         """Kill a worker, and forget it."""
         worker.handle.kill(True)
         worker.handle.ended(_KILL_S)
         self.bury(worker)
 
+    @_in_turn
     def ping(self, worker: Worker) -> None:
         """Ask for a sign of life, also one that has not said it is ready: that message may be the one that was lost."""
         self._transport.send(worker.number, Ping(), None)
@@ -193,6 +252,7 @@ class Pool:
         taken = {worker.slot for worker in self.workers.values()}
         return self.start(next(slot for slot in itertools.count() if slot not in taken))
 
+    @_in_turn
     def shrink(self) -> None:
         """Give the worker that holds least no more; it leaves when it has answered for what it holds."""
         staying = [worker for worker in self.workers.values() if not worker.retired]
@@ -205,6 +265,7 @@ class Pool:
         """Have a retired worker leave, now that all its words have been received: what is under way dies with it."""
         self.post(worker, Stop())
 
+    @_in_turn
     def post(self, worker: Worker, message: Message) -> None:
         """Say something to a worker, now or when it has started."""
         if worker.ready:
@@ -214,24 +275,38 @@ class Pool:
 
     def close(self) -> None:
         """End all workers, see the module. Does nothing the second time."""
-        if self._void_all():
+        if not self._void_all():
+            return
+        alone = self._turn.acquire(blocking=False)
+        if not alone:  # another thread may be waiting for the workers: their end is what it can see
+            for worker in list(self.workers.values()):
+                worker.handle.kill(False)
+            self._turn.acquire()
+        try:
             try:
-                self._ask_all()
+                if alone:
+                    self._ask_all()
             finally:
                 self._end_mortal()
+                if not alone:
+                    self._ask_all()  # threads
                 self._give_back()
+        finally:
+            self._turn.release()
 
     def abort(self) -> None:
         """End all workers; no word is exchanged with those that can be ended without. Does nothing the second time."""
         if self._void_all():
-            self._end_mortal()
-            self._ask_all()  # threads
-            self._give_back()
+            with self._turn:
+                self._end_mortal()
+                self._ask_all()  # threads
+                self._give_back()
 
     def _void_all(self) -> bool:
         """Make all tasks void; False if that has been done, or is not ours to do."""
         if self.closed or os.getpid() != self._pid:
             return False
+        self._closed_by = threading.get_ident()
         self.closed = True
         with contextlib.suppress(Exception):
             self._executor.signal.set(-1)
