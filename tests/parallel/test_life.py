@@ -411,6 +411,35 @@ for names, labels in ds:
     assert (done.out, done.err, done.process.returncode) == ("started once\n['A', 'B', 'C'] [0, 1, 2]\n", "", 0)
 
 
+@pytest.mark.parametrize("start_method", ["forkserver", "spawn"])
+def test_a_module_that_starts_workers_when_imported_is_refused_by_them(tmp_path: Path, start_method: str) -> None:
+    """They have to import it: each would start workers that start workers."""
+    text = """
+import headrace as hr
+def double(n):
+    return 2 * n
+print(list(hr.MultiProcessMapData([1, 2, 3], 2, double, start_method=START_METHOD)))
+"""
+    (tmp_path / "starts_workers.py").write_text(text.replace("START_METHOD", repr(start_method)))
+    done = run_script(tmp_path, "import starts_workers\n", timeout_s=20)
+    assert done.process.returncode == 1
+    assert "RuntimeError: a module starts workers while it is imported" in done.err
+
+
+@pytest.mark.parametrize("start_method", ["forkserver", "spawn", "fork"])
+def test_the_working_directory_may_have_been_deleted(tmp_path: Path, start_method: str) -> None:
+    text = """
+import os, sys
+os.mkdir("gone")
+os.chdir("gone")
+os.rmdir("../gone")
+import headrace as hr
+print(list(hr.MultiProcessMapData([1, 2], 1, lambda n: 2 * n, start_method=sys.argv[1])))
+"""
+    done = run_script(tmp_path, text, start_method, timeout_s=20)
+    assert (done.out, done.err, done.process.returncode) == ("[2, 4]\n", "", 0)
+
+
 def test_threads_that_do_not_come_back_do_not_hold_up_the_end_for_long():
     """They are asked, and then left alone: nobody can end them."""
     release = threading.Event()

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import collections
+import enum
 import functools
 import gc
 import inspect
@@ -190,6 +191,22 @@ def test_a_pipe_of_multiprocessing_travels_with_the_function(start_method: str) 
         assert [reader.recv() for _ in range(3) if reader.poll(10)] == [0, 1, 2]
     reader.close()
     writer.close()
+
+
+def test_classes_inside_a_function_are_the_same_here_and_there(any_mapper: Face) -> None:
+    class Point:
+        pass
+
+    class Colour(enum.Enum):
+        RED = 1
+
+    def check(dp: Any) -> Any:
+        assert type(dp) in (Point, Colour)
+        return [dp, Point(), Colour.RED]
+
+    with any_mapper([Point(), Colour.RED], 2, check) as flow:
+        for (first, point, colour), sent in zip(flow, (Point, Colour), strict=True):
+            assert (type(first), type(point), colour) == (sent, Point, Colour.RED)
 
 
 def test_class_as_function_gives_its_objects(mapper: Face) -> None:

@@ -49,6 +49,8 @@ def test_bad_input():
         hr.FakeData([(1,)], domain=(1, 0))
     with pytest.raises(TypeError, match=r"domain must be \(low, high\), two numbers, got \('a', 'b'\)"):
         hr.FakeData([(1,)], domain=("a", "b"))
+    with pytest.raises(TypeError, match=r"domain must be \(low, high\), two numbers, got 3"):
+        hr.FakeData([(1,)], domain=3)
     with pytest.raises(ValueError, match=r"domain must be \(low, high\), got \(0, inf\)"):
         hr.FakeData([(1,)], domain=(0, float("inf")))
     for domain in ((0, 256), (-1, 5), (0.2, 0.8)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import sys
 import types
 from collections import ChainMap
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from ..errors import SerializationError
 if TYPE_CHECKING:
     from .programs import Program
 
-__all__ = ["PassedFd", "dumps_program", "explain"]
+__all__ = ["PassedFd", "dumps_program", "explain", "number_classes"]
 
 
 class PassedFd:
@@ -82,6 +83,23 @@ def dumps_program(program: Program, otherwise: str = 'use start_method="fork", o
         ) from error
     finally:
         context.set_spawning_popen(None)
+
+
+def number_classes() -> None:
+    """Let classes that cannot be imported be the same ones in a process that is about to be forked.
+
+    They are pickled by value, and known again by a number that cloudpickle gives to each when it first pickles it. A
+    fork that has been made by then would give another one.
+    """
+    seen: set[type] = set()
+    found: list[type] = [object]
+    while found:
+        cls = found.pop()
+        if cls not in seen:
+            seen.add(cls)
+            found += type.__subclasses__(cls)
+            if "<locals>" in cls.__qualname__ or cls.__module__ not in sys.modules:
+                cloudpickle.cloudpickle._get_or_create_tracker_id(cls)
 
 
 def explain(obj: Any, path: str) -> str | None:

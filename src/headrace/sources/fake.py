@@ -61,7 +61,8 @@ class FakeData(RNGDataFlow):
         for d in self.dtype:
             if d.kind not in "biuf":
                 raise TypeError(f"dtype must be one of bools, integers or floats, got {d}")
-        domains = domain if domain and isinstance(domain[0], (list, tuple)) else [domain] * len(self.shapes)
+        several = isinstance(domain, (list, tuple)) and domain and isinstance(domain[0], (list, tuple))
+        domains = domain if several else [domain] * len(self.shapes)
         for name, given in (("dtype", self.dtype), ("domain", domains)):
             if len(given) != len(self.shapes):
                 raise ValueError(f"{len(self.shapes)} shapes need as many entries in {name}, got {len(given)}")

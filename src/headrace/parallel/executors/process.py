@@ -33,7 +33,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from ...errors import WorkerDied
-from ..pickling import PassedFd, dumps_program
+from ..pickling import PassedFd, dumps_program, number_classes
 from ..programs import Program
 from ..threads import limit_loaded, limited
 from ..transports.base import Address
@@ -134,6 +134,11 @@ class ProcessExecutor:
     """
 
     def __init__(self, start_method: str):
+        if _program_arrives:
+            raise RuntimeError(
+                "a module starts workers while it is imported, and a worker has to import it: they would start workers "
+                'in their turn, without end. Read the flow in a function, or below if __name__ == "__main__"'
+            )
         if not (hasattr(os, "pidfd_open") and hasattr(os, "memfd_create")):
             raise RuntimeError("worker processes need Linux 5.3 or later; the classes with threads work everywhere")
         _open_standard_streams()
@@ -181,6 +186,7 @@ class ProcessExecutor:
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:  # as where it was closed when the interpreter started
                 stream.flush()
+        number_classes()
         parent = _this_parent()
         stack_fd = _memfd(b"")
         with warnings.catch_warnings():
@@ -210,17 +216,25 @@ class _Luggage:
     def __init__(self, address: Address):
         self.address = address
         self.parent = _this_parent()
-        self.directory = os.getcwd()
+        self.directory = _working_directory()
         self.environment = limited(os.environ)
         self.path = sys.path
         self.argv = sys.argv
 
     def unpack(self) -> None:
-        os.chdir(self.directory)
+        if self.directory is not None:
+            os.chdir(self.directory)
         os.environ.clear()
         os.environ.update(self.environment)
         sys.path[:] = self.path
         sys.argv[:] = self.argv
+
+
+def _working_directory() -> str | None:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:  # it was deleted; a worker is wherever its fork server was started
+        return None
 
 
 def _arrive(fds: list[int], zygote: int | None) -> NoReturn:
@@ -236,13 +250,25 @@ def _arrive(fds: list[int], zygote: int | None) -> NoReturn:
     count = len(luggage.address.fds())
     PassedFd.table[:] = rest[count:]
     _be_worker(
-        lambda: pickle.loads(_read_memfd(code_fd)),
+        lambda: _load_program(code_fd),
         luggage.address,
         rest[:count],
         signal_fd,
         stack_fd,
         luggage.parent if zygote is None else zygote,
     )
+
+
+_program_arrives = False
+
+
+def _load_program(fd: int) -> Any:
+    global _program_arrives
+    _program_arrives = True
+    try:
+        return pickle.loads(_read_memfd(fd))
+    finally:
+        _program_arrives = False
 
 
 def _be_worker(
