@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 HEAVY  := .venv-heavy
+PYTHONS ?= python3.12 python3.13 python3.14
 
-.PHONY: demo test test-heavy test-ray test-all chaos lint bench docs dist clean
+.PHONY: demo test test-pythons test-heavy test-ray test-all chaos lint bench docs dist clean
 
 $(VENV)/.base: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -32,6 +33,22 @@ demo: $(VENV)/.demo      ## the main job on real photographs
 
 test: $(VENV)/.base      ## the whole suite, without what needs heavy packages
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal --ignore tests/heavy
+
+test-pythons:            ## the same under further interpreters: those of PYTHONS that are on the path
+	@tested=""; missing=""; \
+	for python in $(PYTHONS); do \
+	  if ! $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then \
+	    missing="$$missing $$python"; continue; \
+	  fi; \
+	  venv=.venv-$$($$python -c 'import sysconfig; print("python" + sysconfig.get_config_var("LDVERSION"))'); \
+	  echo "== $$python ($$venv)"; \
+	  { test -x $$venv/bin/python || $$python -m venv $$venv; } && \
+	  $$venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' && \
+	  $$venv/bin/python -m pytest -q -n 2 --dist worksteal --ignore tests/heavy || exit 1; \
+	  tested="$$tested $$python"; \
+	done; \
+	echo "tested:$${tested:- none}"; \
+	echo "not found:$${missing:- none}"
 
 test-heavy: $(HEAVY)/.made  ## what needs heavy packages, in an environment of its own
 	$(HEAVY)/bin/python -m pytest -q --timeout 300 tests/heavy src/headrace/integrations --ignore tests/heavy/ray
@@ -65,4 +82,4 @@ dist: $(VENV)/.base      ## wheel and sdist, each installed in an environment of
 	done
 
 clean:
-	rm -rf $(VENV) $(HEAVY) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-python* $(HEAVY) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
