@@ -57,6 +57,15 @@ def test_a_slow_worker_pool_is_named_with_how_many_workers_would_do(mapper) -> N
     assert "A perfect loader would make your loop" in verdict.text
 
 
+def test_threads_that_wait_for_the_interpreter_are_named_though_they_are_not_busy() -> None:
+    pool = hr.MultiThreadMapData(numbers(), 3, lambda n: sum(range(20_000)))
+    verdict = explain(pool)
+
+    assert (verdict.kind, verdict.flow) == ("stage", pool)
+    assert "they wait for the interpreter's lock" in verdict.text
+    assert "processes will" in verdict.text
+
+
 def test_of_two_pools_the_slower_one_is_named() -> None:
     slower = hr.MultiThreadMapData(numbers(), 2, slow)
     verdict = explain(hr.MultiThreadMapData(slower, 2, quick))

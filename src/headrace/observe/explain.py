@@ -40,6 +40,9 @@ _LARGE_BYTES = 500_000
 _ONE_CORE = 0.4
 """Threads that use so much of a core between them may be waiting for each other, rather than for a disk."""
 
+_HARDLY_MORE = 1.15
+"""Cores that a process uses in which threads take turns."""
+
 _NAMES = {"consumer": "the consumer", "transport": "sending and receiving"}
 
 
@@ -257,7 +260,7 @@ class _Case:
                 f"sending {self._size(pool)} limits: the {_workers(pool)} of {name} are busy {busy} of the time, of "
                 f"which {percent(sending_s / age_s)} with pickling and copying. {_lighter(pool)}"
             )
-        elif pool.busy < BUSY:
+        elif pool.busy < BUSY and not self._contended(pool):
             kind = "transport"
             text = (
                 f"{name} limits, and its {_workers(pool)} are busy only {busy} of the time: each waits for the other. "
@@ -296,8 +299,8 @@ class _Case:
 
     def _more(self, pool: PoolStats, needed: int, next_name: str) -> str:
         reach = f"{needed} would reach {rate_text(self._rate_of(pool, needed))}; then {next_name} limits"
-        on_core = (pool.cpu_s + pool.delay_s) / max(pool.work_s + pool.send_s + pool.take_s, 1e-9)
-        if pool.memory_bytes == 0 and pool.workers * on_core > _ONE_CORE:
+        on_core = _on_core(pool)
+        if _compute_here(pool):
             return (
                 f"Together its threads use {pool.workers * on_core:.1f} cores. If it is Python code, they wait for the "
                 "interpreter's lock: more of them will not help, processes will (MultiProcessMapData)."
@@ -314,6 +317,10 @@ class _Case:
         if useful < needed:
             return f"{reach}. This machine has cores for about {useful}: {rate_text(self._rate_of(pool, useful))}."
         return f"{reach}."
+
+    def _contended(self, pool: PoolStats) -> bool:
+        """Whether threads that compute have one core at most, with all else here: as if one lock stopped them all."""
+        return _compute_here(pool) and self.stats.cpu_s / self.wall_s < _HARDLY_MORE
 
     def _rate_of(self, pool: PoolStats, workers: int) -> float:
         return self.rate * workers / max(pool.workers, 1) / max(pool.busy, 0.01)
@@ -424,6 +431,16 @@ def _lighter(pool: PoolStats) -> str:
             "(MultiProcessMapAndBatchData); or take threads, which copy nothing (MultiThreadMapData)."
         )
     return "Send simpler datapoints (arrays, numbers), batch in the workers, or run the function here (MapData)."
+
+
+def _on_core(pool: PoolStats) -> float:
+    """The part of the time of its workers' work in which they compute, or could."""
+    return (pool.cpu_s + pool.delay_s) / max(pool.work_s + pool.send_s + pool.take_s, 1e-9)
+
+
+def _compute_here(pool: PoolStats) -> bool:
+    """Whether its workers are threads of this process that do not merely wait."""
+    return pool.memory_bytes == 0 and pool.workers * _on_core(pool) > _ONE_CORE
 
 
 def _its(pool: PoolStats) -> str:
