@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import types
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from .flow import DataFlow
 
-__all__ = ["pipeline_fingerprint", "read_here", "short", "tree_lines", "walk"]
+__all__ = ["pipeline_fingerprint", "read_here", "short", "spelled", "tree_lines", "walk"]
 
 
 def walk(flow: DataFlow) -> Iterator[DataFlow]:
@@ -77,3 +78,13 @@ def short(value: Any) -> str:
         text = repr(value) if plain else ""
         return text if text and len(text) <= 40 else f"<{type(value).__name__} of {len(value)}>"
     return f"<{type(value).__name__}>"
+
+
+def spelled(func: Callable[..., Any]) -> str:
+    """How a function is written in a line to be copied: by its name, if that is all of it, else as ``map_func``."""
+    if isinstance(func, (types.FunctionType, types.BuiltinFunctionType, type)) and func.__name__.isidentifier():
+        local = "<locals>" in func.__qualname__
+        bound = getattr(func, "__self__", None)
+        if bound is None or isinstance(bound, types.ModuleType):
+            return func.__name__ if local else func.__qualname__
+    return "map_func"

@@ -93,6 +93,8 @@ def test_a_difference_is_what_happened_in_between() -> None:
         assert between.flows[1].pool.delivered == 20
         assert between.flows[1].pool.workers == 2, "what stands now does not subtract"
         assert between.seconds > 0
+        with pytest.raises(ValueError, match="subtract the earlier one"):
+            before - flow.stats()
         with pytest.raises(ValueError, match="two different pipelines"):
             flow.stats() - hr.DataFromList([1]).stats()
         with pytest.raises(TypeError):

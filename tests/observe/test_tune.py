@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import operator
 import threading
 import time
 
@@ -93,6 +95,30 @@ def test_the_code_of_a_row_makes_what_it_builds(pattern, arguments, batch_size) 
     with built:
         expected = list(range(8)) if batch_size is None else [[0, 1], [2, 3], [4, 5], [6, 7]]
         assert [np.asarray(dp).tolist() for dp in built] == expected
+
+
+class Adder:
+    def __call__(self, n: int) -> int:
+        return n + 1
+
+    def add(self, n: int) -> int:
+        return n + 1
+
+
+@pytest.mark.parametrize(
+    "func", [lambda n: n + 1, functools.partial(operator.add, 1), Adder(), Adder().add, (1).__add__], ids=repr
+)
+def test_in_the_code_a_function_without_a_name_of_its_own_is_map_func(func) -> None:
+    row = TuneRow("thread", {"num_thread": 2}, func, None)
+    with eval(row.code, {"hr": hr, "ds": range(3), "map_func": func}) as flow:
+        assert list(flow) == [1, 2, 3]
+
+
+def test_in_the_code_a_function_inside_a_function_has_the_name_that_it_has_there() -> None:
+    def here(n: int) -> int:
+        return n + 1
+
+    assert TuneRow("inline", {}, here, None).code == "hr.MapData(ds, here)"
 
 
 def test_a_pipeline_is_taken_apart() -> None:

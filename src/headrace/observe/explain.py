@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..flow import DataFlow
-from ..tree import short, walk
+from ..tree import short, spelled, walk
 from .copies import Inside
 from .machine import available_cores
 from .observation import BUSY, Observation, Phase, check_flow, check_length_s
@@ -382,7 +382,7 @@ class _Case:
         flow = self.flows[f.number] if f is not None else None
         func = getattr(flow, "func", None)
         if type(flow).__name__ == "MapData" and func is not None:
-            return f"Move it to workers: MultiProcessMapData(ds, {available_cores()}, {short(func)})."
+            return f"Move it to workers: MultiProcessMapData(ds, {available_cores()}, {spelled(func)})."
         if type(flow).__name__ == "BatchData":
             return "Let workers make the batches: MultiProcessMapAndBatchData."
         return f"Move it to workers: {_runner_line()}."

@@ -152,6 +152,8 @@ class Stats:
             return NotImplemented
         if [f.name for f in self.flows] != [f.name for f in earlier.flows]:
             raise ValueError("these are snapshots of two different pipelines")
+        if self._at_s < earlier._at_s:
+            raise ValueError("the snapshot to subtract was taken later; subtract the earlier one: after - before")
         return Stats(
             self._at_s - earlier._at_s,
             self.cpu_s - earlier.cpu_s,

@@ -22,7 +22,7 @@ from ..flow import DataFlow, as_flow
 from ..mapping import MapFunction
 from ..stages.batch import BatchData
 from ..stages.map import MapData
-from ..tree import short, walk
+from ..tree import spelled, walk
 from .machine import available_cores
 from .observation import check_length_s
 from .stats import take
@@ -114,8 +114,8 @@ class TuneRow:
 
     @property
     def code(self) -> str:
-        """The line that makes it, to be copied."""
-        func = short(self.map_func)
+        """The line that makes it, to be copied; a function without a name of its own is ``map_func`` in it."""
+        func = spelled(self.map_func)
         more = "".join(f", {name}={value!r}" for name, value in self.arguments.items())
         if self.pattern == "map_and_batch":
             return f"hr.MultiProcessMapAndBatchData(ds, map_func={func}, batch_size={self.batch_size}{more})"
