@@ -141,6 +141,39 @@ if sys.stdin is sys.stdout is sys.stderr is None:
 # -- Ctrl-C
 
 
+@pytest.mark.parametrize("start_method", ["forkserver", "spawn", "fork"])
+def test_ctrl_c_while_workers_start_loses_none_and_disturbs_no_other_flow(tmp_path: Path, start_method: str) -> None:
+    text = (
+        HEAD
+        + """
+import random, subprocess, psutil
+presses = "import os, sys, time\\nfor line in sys.stdin:\\n    time.sleep(float(line))\\n    os.kill(os.getppid(), 2)"
+key = subprocess.Popen([sys.executable, "-c", presses], stdin=subprocess.PIPE, text=True)
+method, within_s = sys.argv[1], float(sys.argv[2])
+other = hr.MultiProcessMapData(numbers(20), 1, same, start_method=method)
+list(other)
+before = len(psutil.Process().children(recursive=True))
+for _ in range(8):
+    flow = hr.MultiProcessMapData(numbers(20), 4, same, start_method=method)
+    print(random.random() * within_s, file=key.stdin, flush=True)
+    try:
+        list(flow)
+        threading.Event().wait(20)
+    except KeyboardInterrupt:
+        pass
+    assert list(flow) == list(range(20))
+    flow.close()
+    assert list(other) == list(range(20))
+    left = [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
+    assert len(left) == before, left
+key.kill()
+key.wait()
+"""
+    )
+    done = run_script(tmp_path, text, start_method, "0.1" if start_method == "spawn" else "0.03", timeout_s=50)
+    assert (done.err, done.process.returncode) == ("", 0)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("function", ["same", "slow", "busy"])
 def test_ctrl_c_gives_one_traceback(tmp_path: Path, kind: str, function: str) -> None:

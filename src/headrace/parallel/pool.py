@@ -141,8 +141,8 @@ class Pool:
         except BaseException:
             self._transport.remove(worker.number)
             raise
+        self.workers[worker.number] = worker  # at once: from here on it is ended, whatever happens
         self._transport.watch(worker.number, worker.handle.sentinel)
-        self.workers[worker.number] = worker
         return worker
 
     def next_stream(self) -> int:

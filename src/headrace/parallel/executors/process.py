@@ -149,7 +149,19 @@ class ProcessExecutor:
         self._pickled: tuple[bytes, list[int]] | None = None
 
     def start(self, program: Program, worker: int, address: Address) -> ProcessHandle:
-        """See `Executor`."""
+        """See `Executor`. Ctrl-C waits, so that nobody is started of whom nobody knows."""
+        handle = None
+        try:
+            with _ctrl_c_held_back():
+                handle = self._start(program, address)
+        except BaseException:
+            if handle is not None:
+                handle.kill(True)
+                handle.cause()
+            raise
+        return handle
+
+    def _start(self, program: Program, address: Address) -> ProcessHandle:
         if self.start_method == "fork":
             return self._fork(program, address)
         if self._pickled is None:
@@ -230,6 +242,11 @@ class _Luggage:
         sys.argv[:] = self.argv
 
 
+def _a_directory() -> str:
+    """Where an interpreter can start: Python 3.13.0 cannot in a directory that was deleted."""
+    return _working_directory() or os.sep
+
+
 def _working_directory() -> str | None:
     try:
         return os.getcwd()
@@ -301,12 +318,26 @@ def _be_worker(
 
 @contextlib.contextmanager
 def _ctrl_c_held_back() -> Iterator[None]:
-    """A process that starts in here is not told of Ctrl-C before it has come to ignoring it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Ctrl-C in here is handled afterwards. A process that starts in here ignores it before it can be told of it.
+
+    Blocking the signal is not enough for this process, which may have threads (of numpy's) that take it: Python then
+    handles it at once.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    late: list[tuple[Any, ...]] = []
+    defers = callable(handler) and threading.current_thread() is threading.main_thread()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     try:
+        if defers:
+            signal.signal(signal.SIGINT, lambda *args: late.append(args))
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if defers:
+            signal.signal(signal.SIGINT, handler)
+        if late and callable(handler):
+            handler(*late[0])
 
 
 def _ignore_ctrl_c() -> None:
@@ -364,7 +395,7 @@ def _spawn(fds: list[int], stack_fd: int) -> ProcessHandle:
     command = f"from headrace.parallel.executors.process import _arrive; _arrive({fds}, None)"
     with _ctrl_c_held_back():
         process = subprocess.Popen(
-            _interpreter(command), pass_fds=fds, stdin=subprocess.DEVNULL, env=limited(os.environ)
+            _interpreter(command), pass_fds=fds, stdin=subprocess.DEVNULL, env=limited(os.environ), cwd=_a_directory()
         )
 
     def reap() -> int | None:
@@ -399,7 +430,11 @@ class _Zygote:
         )
         with _ctrl_c_held_back():
             self._process = subprocess.Popen(
-                _interpreter(command), pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=limited(os.environ)
+                _interpreter(command),
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env=limited(os.environ),
+                cwd=_a_directory(),
             )
         theirs.close()
 
@@ -432,7 +467,7 @@ class _Zygote:
         """
         import socket
 
-        with self._mutex:
+        with self._mutex, _ctrl_c_held_back():  # each question is answered before the next
             try:
                 socket.send_fds(self._socket, [b"start"], fds)
                 pid = int(struct.unpack("<q", self._socket.recv(8))[0])
@@ -446,7 +481,7 @@ class _Zygote:
 
     def reap(self, pid: int) -> int | None:
         """The exit status of a worker that has ended; None if the zygote is gone as well."""
-        with self._mutex:
+        with self._mutex, _ctrl_c_held_back():
             try:
                 self._socket.send(struct.pack("<q", pid))
                 return int(struct.unpack("<q", self._socket.recv(8))[0])
