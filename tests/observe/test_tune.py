@@ -106,7 +106,9 @@ class Adder:
 
 
 @pytest.mark.parametrize(
-    "func", [lambda n: n + 1, functools.partial(operator.add, 1), Adder(), Adder().add, (1).__add__], ids=repr
+    "func",
+    [lambda n: n + 1, functools.partial(operator.add, 1), Adder(), Adder().add, (1).__add__],
+    ids=["lambda", "partial", "object", "method", "builtin method"],
 )
 def test_in_the_code_a_function_without_a_name_of_its_own_is_map_func(func) -> None:
     row = TuneRow("thread", {"num_thread": 2}, func, None)
