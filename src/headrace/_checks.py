@@ -9,7 +9,7 @@ import numpy as np
 
 from .flow import DataFlow, as_flow
 
-__all__ = ["check_count", "check_flows", "known_length"]
+__all__ = ["check_count", "check_flows", "component_of", "known_length"]
 
 
 def check_count(name: str, value: Any, least: int = 1) -> int:
@@ -47,3 +47,20 @@ def known_length(ds: DataFlow) -> int | None:
         return len(ds)
     except (TypeError, NotImplementedError):
         return None
+
+
+def component_of(dp: Any, index: Any, stage: str) -> Any:
+    """A component of a datapoint.
+
+    Raises:
+        TypeError: the datapoint has no components, or ``index`` is of the wrong type for it.
+        IndexError, KeyError: it has others.
+    """
+    if not isinstance(dp, (list, tuple, dict)):
+        raise TypeError(f"{stage} needs list, tuple or dict datapoints, got {type(dp).__name__}")
+    try:
+        return dp[index]
+    except (IndexError, KeyError, TypeError) as error:
+        there = f"the keys {list(dp)!r:.200}" if isinstance(dp, dict) else f"{len(dp)} components"
+        kind = next(kind for kind in (IndexError, KeyError, TypeError) if isinstance(error, kind))
+        raise kind(f"{stage}: there is no component {index!r}, the datapoint has {there}") from None

@@ -45,6 +45,8 @@ def test_has_no_length_and_one_iterator():
 def test_bad_input():
     with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
         hr.BatchDataByShape(shapes(2), 0, idx=1)
+    with pytest.raises(IndexError, match="BatchDataByShape: there is no component 1, the datapoint has 1 components"):
+        list(hr.BatchDataByShape([[5]], 1, idx=1))
     with pytest.raises(TypeError, match="component 0 has no shape: int"):
         list(hr.BatchDataByShape(shapes(2), 1, idx=0))
 

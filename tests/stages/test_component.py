@@ -32,6 +32,8 @@ def test_bad_input():
         hr.MapDataComponent([[1]], None)
     with pytest.raises(TypeError, match="MapDataComponent needs list, tuple or dict datapoints, got int"):
         list(hr.MapDataComponent([1], abs))
+    with pytest.raises(IndexError, match="MapDataComponent: there is no component 2, the datapoint has 1 components"):
+        list(hr.MapDataComponent([[1]], abs, 2))
 
 
 def test_resumes():

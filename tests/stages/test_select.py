@@ -25,8 +25,12 @@ def test_bad_input():
         hr.SelectComponent([[1]], "image")
     with pytest.raises(TypeError, match="SelectComponent needs list, tuple or dict datapoints, got int"):
         list(hr.SelectComponent([5], [0]))
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match="SelectComponent: there is no component 3, the datapoint has 1 components"):
         list(hr.SelectComponent([[1]], [3]))
+    with pytest.raises(KeyError, match="there is no component 'b', the datapoint has the keys \\['a'\\]"):
+        list(hr.SelectComponent([{"a": 1}], ["b"]))
+    with pytest.raises(TypeError, match="there is no component 'b', the datapoint has 1 components"):
+        list(hr.SelectComponent([[1]], ["b"]))
 
 
 def test_resumes():

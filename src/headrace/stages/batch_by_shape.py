@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from .._checks import check_count
+from .._checks import check_count, component_of
 from ..errors import NoLengthError
 from ..flow import ProxyDataFlow
 from ..recycling import Recycler
@@ -56,9 +56,10 @@ class BatchDataByShape(ProxyDataFlow):
         recycler = Recycler()
         held = state.kept.setdefault("held", {})
         for dp in source:
-            shape = getattr(dp[self.idx], "shape", None)
+            component = component_of(dp, self.idx, "BatchDataByShape")
+            shape = getattr(component, "shape", None)
             if shape is None:
-                raise TypeError(f"BatchDataByShape: component {self.idx!r} has no shape: {type(dp[self.idx]).__name__}")
+                raise TypeError(f"BatchDataByShape: component {self.idx!r} has no shape: {type(component).__name__}")
             group = held.setdefault(tuple(shape), [])
             group.append(dp)
             if len(group) == self.batch_size:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 
+from .._checks import component_of
 from ..flow import ProxyDataFlow
 from ..mapping import MapFunction
 from ..state import State
@@ -51,11 +52,10 @@ class MapDataComponent(ProxyDataFlow):
             call = lambda component, number: function(component)  # noqa: E731
         state.setdefault("index", 0)
         for dp in source:
-            if not isinstance(dp, (list, tuple, dict)):
-                raise TypeError(f"MapDataComponent needs list, tuple or dict datapoints, got {type(dp).__name__}")
+            before = component_of(dp, index, "MapDataComponent")
             number = state["index"]
             state["index"] = number + 1
-            component = call(dp[index], state.place.index_of(number))
+            component = call(before, state.place.index_of(number))
             if component is not None:
                 result = dict(dp) if isinstance(dp, dict) else list(dp)
                 result[index] = component

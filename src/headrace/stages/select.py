@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable
 from typing import Any
 
+from .._checks import component_of
 from ..flow import ProxyDataFlow
 from ..state import State
 
@@ -43,6 +44,4 @@ class SelectComponent(ProxyDataFlow):
     def run(self, source: Any, state: State) -> Generator[Any, None, None]:
         """One pass; see `DataFlow.run`."""
         for dp in source:
-            if not isinstance(dp, (list, tuple, dict)):
-                raise TypeError(f"SelectComponent needs list, tuple or dict datapoints, got {type(dp).__name__}")
-            yield [dp[i] for i in self.idxs]
+            yield [component_of(dp, i, "SelectComponent") for i in self.idxs]
