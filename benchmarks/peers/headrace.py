@@ -165,10 +165,10 @@ class HeadraceRoundRobin(Headrace):
 
         turns = itertools.count()
 
-        def next_in_turn(conversation: Any) -> Any:
+        def next_in_turn(conversation: Any, depth: int) -> Any:
             workers = list(conversation._pool.workers.values())
             worker = workers[self._turn % len(workers)]
-            if len(worker.tasks) >= conversation._pace.depth:
+            if len(worker.tasks) >= depth:
                 return None
             self._turn = next(turns)
             return worker
@@ -181,6 +181,7 @@ class HeadraceRoundRobin(Headrace):
 
 PEERS = [
     Headrace(),
+    HeadraceEmpty(),
     HeadraceUnordered(),
     HeadraceRoundRobin(),
     HeadraceFork(),
