@@ -47,6 +47,8 @@ def empty(shape: int | tuple[int, ...], dtype: npt.DTypeLike = float) -> npt.NDA
         TypeError, ValueError: as `numpy.empty`.
 
     Example:
+        >>> import headrace as hr
+        >>> import numpy as np
         >>> def load(number):
         ...     frame = hr.empty((1080, 1920, 3), np.uint8)
         ...     frame[:] = number  # or read, or decode, or ``out=frame``
