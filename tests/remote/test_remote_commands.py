@@ -17,6 +17,7 @@ import pytest
 import headrace as hr
 
 PIPELINE = """
+import itertools, pathlib, time
 import headrace as hr
 
 def make_flow():
@@ -27,6 +28,22 @@ def copies():
 
 def broken():
     return hr.MapData(make_flow(), lambda n: 1 // (50 - n))
+
+def without_end():
+    return hr.DataFromGenerator(numbers)
+
+def numbers():
+    # Far more than may be under way lies between these moments: so the receiver has read for longer than it warms up.
+    FAR, WARMUP_S = 10_000, 1.0
+    begun = warm = None
+    for n in itertools.count():
+        yield n
+        if n == FAR:
+            begun = time.monotonic()
+        if begun is not None and warm is None and time.monotonic() - begun > WARMUP_S:
+            warm = n
+        if warm is not None and n == warm + FAR:
+            pathlib.Path("measuring").touch()
 """
 
 
@@ -96,11 +113,10 @@ def test_a_sender_that_is_interrupted_may_come_back(folder: Path, address: str) 
 
 def test_ctrl_c_at_a_receiver_shows_what_came_until_then(folder: Path, address: str) -> None:
     receiver = begin(folder, "receive", address, "--json", "got.json", "--bench")
-    sender = begin(folder, "serve", "pipeline:make_flow", "--to", address, "--passes", "20000", "--name", "node1")
-    assert sender.stderr is not None
-    while "sender node1: " not in sender.stderr.readline():
+    sender = begin(folder, "serve", "pipeline:without_end", "--to", address, "--name", "node1")
+    while not (folder / "measuring").exists():
         assert sender.poll() is None
-    time.sleep(1.5)  # the warm-up takes a second
+        time.sleep(0.01)
     receiver.send_signal(signal.SIGINT)
     out, err = receiver.communicate(timeout=20)
     sender.kill()

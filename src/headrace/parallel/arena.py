@@ -92,7 +92,7 @@ class ArenaWriter:
     def __init__(self, fd: int):
         self._map = mmap.mmap(fd, 0)
         self._forks = _forks
-        self._busy = threading.Lock()
+        self._busy = threading.Lock()  # of this side's own lists, which a thread of user code may need as well
         self._flags = np.frombuffer(self._map, np.uint8, _BLOCKS)
         self._end = _BLOCKS  # bytes of the file in use
         self._offsets: list[int] = []
