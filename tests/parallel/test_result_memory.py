@@ -162,16 +162,16 @@ def test_results_are_sent_in_the_memory_they_were_made_in(process_mapper: Face) 
 
 
 def test_what_is_copied_leaves_its_memory(process_mapper: Face) -> None:
-    with process_mapper(ints(20), 1, copied_and_its_place) as flow:
+    with process_mapper(ints(60), 1, copied_and_its_place, buffer_size=4) as flow:
         got = list(flow)
     assert [n for n, (array, _) in enumerate(got) if not holds(array, n)] == []
-    assert len({place for _, place in got}) < 10
+    assert len({place for _, place in got}) < 20
 
 
 def test_memory_that_the_consumer_let_go_is_used_again(process_mapper: Face) -> None:
-    with process_mapper(ints(60), 1, fresh_and_its_place) as flow:
+    with process_mapper(ints(60), 1, fresh_and_its_place, buffer_size=4) as flow:
         places = [place for _, place in flow]
-    assert len(set(places)) < 30
+    assert len(set(places)) < 20  # however late the consumer is: of four in flight, each with room for a copy
 
 
 class Source(hr.DataFlow):
