@@ -42,6 +42,27 @@ def test_three_passes_equal_mapdata_in_order(any_mapper: Face) -> None:
         assert len(flow) == 137
 
 
+class SaysItHas(hr.DataFlow):
+    """100 datapoints, or so it says."""
+
+    def __init__(self, length: int | None):
+        self.length = length
+
+    def __iter__(self) -> Any:
+        return iter(range(100))
+
+    def __len__(self) -> int:
+        if self.length is None:
+            raise NotImplementedError
+        return self.length
+
+
+@pytest.mark.parametrize("length", [0, 3, 99, 100, 10**6, None])
+def test_an_input_gives_what_it_gives_whatever_it_says_of_its_length(mapper: Face, length: int | None) -> None:
+    with mapper(SaysItHas(length), 2, functions.square) as flow:
+        assert [list(map(int, flow)) for _ in range(2)] == [[n * n for n in range(100)]] * 2
+
+
 def test_each_pass_follows_the_input_of_that_pass(mapper: Face) -> None:
     """A shuffled input is in another order in each pass, the same as under MapData."""
     hr.seed(11)

@@ -78,3 +78,29 @@ def test_a_consumer_that_goes_away_for_long_leaves_more_work_behind() -> None:
     before = pace.depth
     pace.was_away(0.3)
     assert pace.depth > before
+
+
+@given(st.integers(1, 32), st.integers(1, 10**6), st.integers(1, 70), st.booleans())
+def test_towards_the_end_tasks_get_smaller_and_not_too_many(workers: int, left: int, grain: int, large: bool) -> None:
+    pace = Pace(workers, 10**7, elastic=False, grain=grain)
+    for _ in range(40):
+        pace.worked(grain, grain * 1e-5, grain << 20 if large else grain)
+    sizes = []
+    while left > 0:
+        sizes.append(min(left, pace.next_size(Ledger(1, ordered=True), left)))
+        left -= sizes[-1]
+    whole = [size for size in sizes[:-1] if size < pace.task_size]
+    assert sizes[:-1] == sorted(sizes[:-1], reverse=True)
+    assert all(size % grain == 0 for size in sizes[:-1])
+    assert all(size >= min(grain, pace.task_size // 16) for size in whole)
+    assert len(whole) <= 16 * workers
+
+
+def test_a_worker_that_stands_idle_is_given_a_large_datapoint_beyond_what_is_useful_otherwise() -> None:
+    pace, ledger = Pace(2, 200, elastic=True), Ledger(1, ordered=True)
+    pace.worked(1, 0.01, 10 << 20)
+    useful = filled(ledger, pace)
+    while pace.next_size(ledger, idle=True):
+        ledger.open([0], 1)
+    assert useful == 4
+    assert ledger.in_flight == 6  # 64 MiB

@@ -92,6 +92,7 @@ class MapConversation(Conversation):
         pool, pace, name, state, ordered, max_retries: see `Conversation`.
         source: the input.
         endless: whether to begin the next pass of the input when one ends.
+        length: how many datapoints the input says that a pass has; None: it has no end, or does not say.
         on_error: what happens to datapoints that fail.
         item_timeout_s: how long a worker may be busy with one datapoint; None: as long as it takes.
         max_items: after how many datapoints a worker is replaced; None: never.
@@ -110,6 +111,7 @@ class MapConversation(Conversation):
         ordered: bool,
         max_retries: int,
         endless: bool,
+        length: int | None,
         on_error: OnError,
         item_timeout_s: float | None = None,
         max_items: int | None = None,
@@ -119,6 +121,7 @@ class MapConversation(Conversation):
         super().__init__(pool, pace, name, state, ordered=ordered, max_retries=max_retries)
         self._source = source
         self._endless = endless
+        self._length = length
         self._on_error = on_error
         self._item_timeout_s = item_timeout_s
         self._max_items = max_items
@@ -145,7 +148,8 @@ class MapConversation(Conversation):
                     return
                 self._give(worker, self._ledger.next_waiting(self._pace.task_size))
                 continue
-            count = min(self._pace.next_size(self._ledger), self._allowance(worker))
+            idle = not worker.tasks and not self._ledger.has_ready
+            count = min(self._pace.next_size(self._ledger, self._left(), idle=idle), self._allowance(worker))
             if self._intake.ended or count <= 0:
                 return
             pulled = time.perf_counter()
@@ -162,6 +166,11 @@ class MapConversation(Conversation):
                 if self._ledger.has_ready:
                     return
                 began = time.perf_counter()
+
+    def _left(self) -> int | None:
+        """How many datapoints of the input are left, as far as what it says is true."""
+        left = self._length - self._intake.first if self._length is not None else 0
+        return left if left > 0 else None
 
     def _allowance(self, worker: Worker) -> int:
         """How many more datapoints a worker may be given before it is replaced; whole batches, at least one."""

@@ -128,6 +128,7 @@ class _Mapper(ParallelFlow):
             "ordered": self.ordered or bool(state.place.copy),
             "max_retries": self.max_retries,
             "endless": not self.strict,
+            "length": length,
             "on_error": OnError(self.on_error, self.max_errors, length, self._errors, type(self).__name__),
             "item_timeout_s": self.item_timeout_s,
             "max_items": self.max_items_per_worker,

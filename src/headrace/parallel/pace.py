@@ -1,7 +1,7 @@
 """How many datapoints make a task, and how many tasks a worker may hold.
 
 A message between processes costs tens of microseconds, a datapoint in a list tens of nanoseconds. So small datapoints
-travel in groups of a few milliseconds of work; those that take longer, or are large, travel alone. And a worker must
+travel in groups of some milliseconds of work; those that take longer, or are large, travel alone. And a worker must
 hold enough work to bridge the time in which the consumer is busy with something else, but not more: what lies in one
 worker's queue, another one cannot take.
 """
@@ -12,10 +12,17 @@ from typing import NamedTuple
 
 from .ledger import Ledger
 
-__all__ = ["TASK_S", "Pace"]
+__all__ = ["Pace"]
 
-TASK_S = 8e-3
-"""How long a task shall take. A message, there and back, costs 0.25 ms of processor time when the caches are cold."""
+_TASK_S = 24e-3
+"""How long a task shall take. A message, there and back, costs 0.25 ms of processor time when the caches are cold, and
+by Ray 2 ms."""
+
+_TAIL, _TAIL_PARTS = 4, 8
+"""Towards the end of a pass tasks get smaller, so that all workers come to their end together: each is given this part
+of a worker's share of what is left. (Guided self-scheduling: Polychronopoulos and Kuck, 1987, with parts that are
+smaller, since a worker holds two tasks, and one may be slower than the others.) But none is smaller than this part of
+a task: there it would be all message."""
 
 _TASK_BYTES = 4 << 20
 _TASK_ITEMS = 1 << 13
@@ -49,7 +56,6 @@ class Pace:
             fits. None: what keeps the workers busy, at most 64 MiB, but at least two datapoints for each worker.
         grain: tasks have a multiple of so many datapoints.
         single: one task is one grain.
-        task_s: how long a task shall take, in seconds.
     """
 
     def __init__(
@@ -61,7 +67,6 @@ class Pace:
         limit_bytes: int | None = None,
         grain: int = 1,
         single: bool = False,
-        task_s: float = TASK_S,
     ):
         self._workers = workers
         self._limit = max(limit, grain)
@@ -70,7 +75,6 @@ class Pace:
         self._task_bytes = min(_TASK_BYTES, _BUFFER_BYTES // (2 * workers))
         self._grain = grain
         self._single = single
-        self._task_s = task_s
         self._item_s: float | None = None
         self._item_bytes = 0.0
         self._largest_bytes = 0.0
@@ -92,7 +96,7 @@ class Pace:
             self._item_s += 0.2 * (item_s - self._item_s)
             self._item_bytes += 0.2 * (item_bytes - self._item_bytes)
         self._largest_bytes = max(item_bytes, 0.99 * self._largest_bytes)
-        wanted = min(self._task_s / max(self._item_s, 1e-9), self._task_bytes / max(self._item_bytes, 1.0), _TASK_ITEMS)
+        wanted = min(_TASK_S / max(self._item_s, 1e-9), self._task_bytes / max(self._item_bytes, 1.0), _TASK_ITEMS)
         # At most double: one lucky measurement must not put a second of work into one task.
         self._size = max(1, min(int(wanted), 2 * self._size))
         self._current = None
@@ -102,10 +106,19 @@ class Pace:
         self._away_s = max(seconds, 0.95 * self._away_s)
         self._current = None
 
-    def next_size(self, ledger: Ledger) -> int:
-        """Datapoints for the next task, as the table stands; 0: wait."""
+    def next_size(self, ledger: Ledger, left: int | None = None, *, idle: bool = False) -> int:
+        """Datapoints for the next task, as the table stands; 0: wait.
+
+        Args:
+            ledger: the table.
+            left: how many datapoints of the input are left; None: nobody knows, or they do not end.
+            idle: a worker has nothing to do, and the consumer waits for another one.
+        """
         plan = self._current or self._plan()
-        count = min(plan.task_size, plan.window - ledger.in_flight, self._room_in_bytes(ledger, plan))
+        size = plan.task_size
+        if left is not None and left < _TAIL * self._workers * size:
+            size = max(left // (_TAIL * self._workers), size // _TAIL_PARTS, self._grain)
+        count = min(size, plan.window - ledger.in_flight, self._room_in_bytes(ledger, plan, idle))
         return count - count % self._grain
 
     @property
@@ -141,13 +154,15 @@ class Pace:
             size = min(size, max(1, self._limit // (2 * self._workers)))
         return max(1, size // self._grain) * self._grain
 
-    def _room_in_bytes(self, ledger: Ledger, plan: _Plan) -> int:
+    def _room_in_bytes(self, ledger: Ledger, plan: _Plan, idle: bool) -> int:
         """Datapoints whose results fit into the byte budget beside those that are there and those to be expected."""
         least = self._grain if ledger.in_flight == 0 else 0
         if self._limit_bytes is None:
             if ledger.in_flight < 2 * self._workers * self._grain:
                 return plan.task_size
-            budget = plan.useful_bytes
+            # Where datapoints are so large that few are in flight, the one whose turn it is keeps the others standing
+            # if it takes long: on a core that is shared, say.
+            budget = _BUFFER_BYTES if idle and plan.task_size == self._grain else plan.useful_bytes
         else:
             if not self._largest_bytes:
                 return least  # the first result tells how large they are

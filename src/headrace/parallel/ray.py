@@ -11,7 +11,6 @@ from .executors.ray import RayExecutor
 from .executors.ray_session import RaySession, check_address, import_ray
 from .faces import Default
 from .mappers import BUFFER_SIZE, _Mapper
-from .pace import Pace
 from .policy import OnErrorChoice
 from .pool import Pool
 from .programs import MapProgram, Program
@@ -19,9 +18,6 @@ from .runners import HWM, _Runner
 from .transports.ray import RayTransport
 
 __all__ = ["RayMapData", "RayRunner"]
-
-_TASK_S = 20e-3
-"""How long a task shall take: ten times what a message by Ray costs."""
 
 
 class RayMapData(_Mapper):
@@ -109,16 +105,6 @@ class RayMapData(_Mapper):
         self.address = check_address(address)
         self._limits(item_timeout_s, max_items_per_worker, buffer_bytes, max_retries)
 
-    def _pace(self) -> Pace:
-        return Pace(
-            self._workers,
-            self.buffer_size,
-            elastic=self._elastic,
-            limit_bytes=self.buffer_bytes,
-            single=self.item_timeout_s is not None,
-            task_s=_TASK_S,
-        )
-
     def _make_pool(self) -> Pool:
         program = MapProgram(self._function, in_process=True)
         return ray_pool(program, self._workers, self.address, self.num_cpus, self.resources)
@@ -180,9 +166,6 @@ class RayRunner(_Runner):
         self.resources = check_resources(resources)
         self.address = check_address(address)
         self.max_retries = check_count("max_retries", max_retries)
-
-    def _pace(self) -> Pace:
-        return Pace(self._copies, self._limit, elastic=self._elastic, task_s=_TASK_S)
 
     def _make_pool(self) -> Pool:
         program = self._program([self.ds], in_process=True)
