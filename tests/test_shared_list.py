@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import headrace as hr
 
@@ -20,6 +22,22 @@ def test_elements_are_read_as_they_were():
     assert repr(shared[-3:]) == repr(ELEMENTS[-3:])
     assert "two" in shared
     assert len(hr.SharedList([])) == 0
+
+
+class Name(str):
+    __slots__ = ()
+
+
+@given(st.lists(st.text() | st.sampled_from(["", "\x80", "\udc80/a", "ä", Name("n"), 7, b"\x80", None])))
+def test_strings_of_any_kind_keep_their_type_and_their_characters(elements):
+    shared = list(hr.SharedList(elements))
+    assert shared == elements
+    assert list(map(type, shared)) == list(map(type, elements))
+
+
+def test_among_many_strings_a_few_other_things():
+    elements = [str(n) if n % 5000 else n for n in range(20_000)]
+    assert list(hr.SharedList(iter(elements))) == elements
 
 
 @pytest.mark.parametrize("index", [7, -8])

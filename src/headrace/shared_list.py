@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import os
 import pickle
@@ -12,14 +13,20 @@ import numpy as np
 
 __all__ = ["SharedList", "travelling"]
 
+_CHUNK = 4096
+"""So many elements are encoded at a time: what that takes beside the list itself stays small."""
+
+_PICKLE = b"\x80"
+"""Every pickle begins so, from protocol 2 on."""
+
 
 class SharedList(Sequence[Any]):
     """An immutable list whose elements are stored once, in memory that all worker processes share.
 
     A million Python objects in a list cost each worker their pickling, their unpickling and their memory. Here they are
-    one block of bytes; sending the list to a worker sends a file descriptor. An element is unpickled whenever it is
-    read, so each ``lst[i]`` is a new object; that takes about a microsecond for a string. `DataFromList` does this by
-    itself for long lists under a process runner.
+    one block of bytes; sending the list to a worker sends a file descriptor. An element is unpickled (or decoded, if it
+    is a string) whenever it is read, so each ``lst[i]`` is a new object; that takes about a microsecond. `DataFromList`
+    does this by itself for long lists under a process runner.
 
     Args:
         elements: anything that can be pickled.
@@ -38,14 +45,16 @@ class SharedList(Sequence[Any]):
     """
 
     def __init__(self, elements: Iterable[Any]):
+        remaining, lengths = iter(elements), [np.empty(0, np.int64)]
         fd = os.memfd_create("headrace-list", os.MFD_CLOEXEC)
-        ends = [0]
         with open(fd, "wb") as file:
-            for element in elements:
-                ends.append(ends[-1] + file.write(_dumps(element)))
-            padding = -ends[-1] % 8
-            file.write(bytes(padding))
-            file.write(np.array(ends, np.int64).tobytes())
+            while chunk := list(itertools.islice(remaining, _CHUNK)):
+                encoded = _encoded(chunk)
+                lengths.append(np.fromiter(map(len, encoded), np.int64, len(encoded)))
+                file.write(b"".join(encoded))
+            ends = np.concatenate([[0], *lengths]).cumsum()
+            file.write(bytes(-ends[-1] % 8))
+            file.write(ends.tobytes())
             file.flush()
             self._attach(os.dup(fd), len(ends) - 1)
 
@@ -53,7 +62,7 @@ class SharedList(Sequence[Any]):
         self._fd = fd
         self._count = count
         self._map = mmap.mmap(fd, 0, prot=mmap.PROT_READ)
-        self._ends = np.frombuffer(self._map, np.int64, count + 1, len(self._map) - 8 * (count + 1))
+        self._ends = memoryview(self._map)[-8 * (count + 1) :].cast("q")
 
     def __len__(self) -> int:
         return self._count
@@ -70,7 +79,8 @@ class SharedList(Sequence[Any]):
         if not -self._count <= index < self._count:
             raise IndexError(f"SharedList index {index} is out of range: it has {self._count} elements")
         index %= self._count
-        return pickle.loads(self._map[self._ends[index] : self._ends[index + 1]])
+        data = self._map[self._ends[index] : self._ends[index + 1]]
+        return pickle.loads(data) if data.startswith(_PICKLE) else data.decode()
 
     def __iter__(self) -> Iterator[Any]:
         return (self[i] for i in range(self._count))
@@ -101,6 +111,16 @@ def _arrived(passed: Any, count: int) -> SharedList:
     shared = SharedList.__new__(SharedList)
     shared._attach(os.dup(passed.detach()), count)
     return shared
+
+
+def _encoded(elements: list[Any]) -> list[bytes]:
+    """Strings as UTF-8, which begins with no such byte as a pickle does; all else as pickles."""
+    if set(map(type, elements)) == {str}:
+        try:
+            return list(map(str.encode, elements))
+        except UnicodeEncodeError:  # lone surrogates: pickle has a way for them
+            pass
+    return list(map(_dumps, elements))
 
 
 def _dumps(element: Any) -> bytes:
