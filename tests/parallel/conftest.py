@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import contracts
 import pytest
 
-from headrace.parallel.executors.process import _Zygote
+from headrace.parallel.executors.zygote import Zygote
 
 
 def _every(faces: dict[str, contracts.Face]) -> list[object]:
@@ -54,6 +54,6 @@ def any_runner(request: pytest.FixtureRequest) -> contracts.Face:
 @pytest.fixture(scope="session", autouse=True)
 def _one_fork_server() -> Iterator[None]:
     """Keep the fork server over all tests, as a process with several flows does: each start of one costs 0.3 s."""
-    zygote = _Zygote.acquire()
+    zygote = Zygote.acquire()
     yield
     zygote.release()

@@ -20,7 +20,7 @@ import pytest
 from contracts import Face, ints, pids, wait_until
 
 import headrace as hr
-from headrace.parallel.executors.process import _Zygote
+from headrace.parallel.executors.zygote import Zygote
 
 pytestmark = pytest.mark.filterwarnings('ignore:start_method="fork" copies:RuntimeWarning')
 
@@ -234,7 +234,7 @@ def test_the_fork_server_is_killed(process_mapper: Face, moment: str) -> None:
     got = list(itertools.islice(it, 200 if moment == "idle" else 30))
     if moment == "idle":
         assert list(it) == []
-    zygote = _Zygote._current
+    zygote = Zygote._current
     assert zygote is not None
     workers = [psutil.Process(pid) for pid in pids(flow)]
     zygote._process.kill()

@@ -413,7 +413,7 @@ def test_set_start_method_is_honoured(tmp_path: Path) -> None:
 import multiprocessing
 multiprocessing.set_start_method("spawn")
 flow = hr.MultiProcessMapData(numbers(3), 1, lambda n: open("/proc/self/cmdline").read())
-print("_serve_forks" in next(iter(flow)), flow._runtime.pool._executor.start_method)
+print("serve_forks" in next(iter(flow)), flow._runtime.pool._executor.start_method)
 """
     )
     done = run_script(tmp_path, text)
