@@ -16,7 +16,7 @@ A flow is description; a generator that runs over it is a pass. There are three 
         def get_data(self): ...
         def size(self): ...
 
-How a pass begins stands in `passes`. Nothing that runs lives on the flow, except what is named in `Runtime`.
+How a pass begins stands in `passes`. Nothing that runs lives on the flow, except what is named in `runtime`.
 """
 
 from __future__ import annotations
@@ -32,65 +32,19 @@ import numpy as np
 
 from .errors import NoLengthError, NotReentrantError, StateError
 from .passes import assign_places, is_live, last_open, open_pass, restore_flows, sources_of, start_pass, take_share
+from .runtime import Runtime
 from .seeding import Place, seeds_set
 from .state import Input, Node, Rows, Running, State, difference, seal, snapshot, unseal
 from .tree import pipeline_fingerprint, short, tree_lines
 
 if TYPE_CHECKING:
     from .observe.audit import Audit
-    from .observe.counters import Counters
-    from .observe.metering import Meter
     from .observe.stats import Stats
-    from .parallel.pool import Pool
 
 __all__ = ["DataFlow", "ProxyDataFlow", "RNGDataFlow", "as_flow"]
 
 Arguments = ParamSpec("Arguments")
 Stage = TypeVar("Stage")
-
-
-class Runtime:
-    """All that outlives a pass of a flow, and nothing else. It stays behind when the flow is pickled.
-
-    Attributes:
-        passes: how many passes have begun; the number of the next one.
-        kept: plain data that a flow with ``keeps = True`` carries from pass to pass.
-        inputs: the open inputs of such a flow, or None.
-        live: the passes that were begun and may still be running, in that order.
-        owner: the root pass under which this flow has its place.
-        restored: a loaded state that the next pass begins from.
-        left: a pass that was left early: what is saved until the next one begins.
-        stream_of_rng: place and pass of the random stream of an `RNGDataFlow`.
-        loaded: how many seeds had been set when ``entropy`` was given from outside.
-        rooted: seed and path of runner copies, of a flow that was planted in a worker.
-        pool: the workers of a parallel flow.
-        counters: what is counted at the channel of a parallel flow, over all its pools.
-        meter: what is measured of a flow that is being looked at, see `observe.metering`.
-        stream: the endless pass of a mapper that is not strict.
-    """
-
-    def __init__(self) -> None:
-        self.passes = 0
-        self.kept: dict[str, Any] = {}
-        self.inputs: list[Input] | None = None
-        self.live: list[weakref.ref[State]] = []
-        self.owner: weakref.ref[State] | None = None
-        self.place: Place | None = None
-        self.entropy: int | None = None
-        self.restored: Node | None = None
-        self.left: State | None = None
-        self.stream_of_rng: tuple[Place, int] | None = None
-        self.loaded = 0
-        self.rooted: tuple[int, tuple[int, ...], tuple[int, int]] | None = None
-        self.pool: Pool | None = None
-        self.counters: Counters | None = None
-        self.meter: Meter | None = None
-        self.stream: Running | None = None
-        self.reset_in_pid: int | None = None
-        self.pid = os.getpid()
-
-    def __reduce__(self) -> tuple[type[Runtime], tuple[()]]:
-        return Runtime, ()
 
 
 def _under_its_new_name(flow: DataFlow, new: str, old: str) -> Any:

@@ -17,7 +17,8 @@ from .state import Input, Node, Running, State, decode, freeze, snapshot
 from .tree import read_here, walk
 
 if TYPE_CHECKING:
-    from .flow import DataFlow, Runtime
+    from .flow import DataFlow
+    from .runtime import Runtime
 
 __all__ = [
     "assign_places",
