@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from headrace.parallel.arena import LARGE_BYTES, ArenaReader, ArenaWriter, create_arena
-from headrace.parallel.codec import Decoder, Encoder
+from headrace.parallel.decoder import Decoder
+from headrace.parallel.encoder import Encoder
 
 pytestmark = pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
 

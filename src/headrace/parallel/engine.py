@@ -38,7 +38,7 @@ from ..errors import RemoteTraceback, WorkerDied, WorkerError
 from ..flow import DataFlow
 from ..observe.counters import Slice
 from ..state import Cursor, Rows, State, freeze
-from .codec import Unread
+from .decoder import Unread
 from .ledger import Ledger, Task, Values
 from .messages import Begin, Broken, Done, Failure, Ready
 from .pace import Pace

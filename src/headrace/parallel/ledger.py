@@ -19,7 +19,7 @@ import heapq
 from collections.abc import Callable
 from typing import Any
 
-from .codec import Unread
+from .decoder import Unread
 from .messages import Failure
 
 __all__ = ["Ledger", "Task", "Values"]

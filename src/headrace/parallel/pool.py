@@ -28,7 +28,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from ..errors import DataFlowTerminated
 from ..observe.counters import Counters
 from .autosize import AutoSize
-from .codec import Unread
+from .decoder import Unread
 from .executors.base import Executor, Handle
 from .ledger import Task
 from .messages import Message, Ping, Ready, Stop, Work

@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import AuditError, WorkerDied
 from ..observe.audit import AuditedPass
 from ..state import Cursor, Node, State
-from .codec import Unread
+from .decoder import Unread
 from .engine import Conversation
 from .ledger import Ledger, Task, Values
 from .messages import Done

@@ -16,7 +16,7 @@ import cloudpickle
 
 from .. import result_memory
 from ..observe.counters import WorkerClock
-from .codec import MANY, collection_paused
+from .decoder import MANY, collection_paused
 from .messages import Begin, Broken, Done, Failure, Ping, Pong, Ready, Stop, Work
 from .programs import Program
 

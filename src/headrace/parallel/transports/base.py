@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from ..codec import Unread
+from ..decoder import Unread
 from ..messages import Message
 
 __all__ = ["Address", "Channel", "Event", "Transport"]

@@ -16,7 +16,9 @@ import zlib
 from typing import Any, NamedTuple
 
 from ..arena import ArenaReader, ArenaWriter, create_arena
-from ..codec import Decoder, Encoded, Encoder, Unread
+from ..codec import Encoded
+from ..decoder import Decoder, Unread
+from ..encoder import Encoder
 from ..messages import KINDS, Broken, Message
 
 __all__ = ["IDLE_MS", "ArenaFds", "CodedChannel", "Coder", "EncodingChannel", "Fault"]

@@ -11,7 +11,8 @@ import socket
 import struct
 from typing import Any
 
-from ..codec import Encoded, Unread
+from ..codec import Encoded
+from ..decoder import Unread
 from ..messages import Message
 from .base import Event
 from .coded import IDLE_MS, ArenaFds, CodedChannel, Coder, Fault

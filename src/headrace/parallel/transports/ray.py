@@ -20,7 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ...recycling import Recycler
-from ..codec import Block, Decoder, Encoded, Encoder
+from ..codec import Block, Encoded
+from ..decoder import Decoder
+from ..encoder import Encoder
 from ..messages import Begin, Broken, Message, Ping, Work
 from .base import Event
 from .coded import EncodingChannel

@@ -18,7 +18,8 @@ from typing import Any
 
 import zmq
 
-from ..codec import Encoded, Unread
+from ..codec import Encoded
+from ..decoder import Unread
 from ..messages import Message
 from .base import Event
 from .coded import IDLE_MS, ArenaFds, CodedChannel, Coder, Fault
