@@ -9,7 +9,7 @@ import numpy as np
 
 from .flow import DataFlow, as_flow
 
-__all__ = ["check_count", "check_flows", "component_of", "known_length"]
+__all__ = ["check_components", "check_count", "check_flows", "component_of", "known_length"]
 
 
 def check_count(name: str, value: Any, least: int = 1) -> int:
@@ -49,6 +49,16 @@ def known_length(ds: DataFlow) -> int | None:
         return None
 
 
+def check_components(dp: Any, stage: str) -> None:
+    """Refuse a datapoint that has no components.
+
+    Raises:
+        TypeError: it is no list, tuple or dict.
+    """
+    if not isinstance(dp, (list, tuple, dict)):
+        raise TypeError(f"{stage} needs list, tuple or dict datapoints, got {type(dp).__name__}")
+
+
 def component_of(dp: Any, index: Any, stage: str) -> Any:
     """A component of a datapoint.
 
@@ -56,8 +66,7 @@ def component_of(dp: Any, index: Any, stage: str) -> Any:
         TypeError: the datapoint has no components, or ``index`` is of the wrong type for it.
         IndexError, KeyError: it has others.
     """
-    if not isinstance(dp, (list, tuple, dict)):
-        raise TypeError(f"{stage} needs list, tuple or dict datapoints, got {type(dp).__name__}")
+    check_components(dp, stage)
     try:
         return dp[index]
     except (IndexError, KeyError, TypeError) as error:

@@ -6,6 +6,7 @@ import copy as copying
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .._checks import check_components
 from ..flow import ProxyDataFlow
 from ..parallel.policy import OnErrorChoice
 from ..seeding import item_generator
@@ -51,8 +52,7 @@ class ImageStage(LeavesOut, ProxyDataFlow):
                 yield result
 
     def _changed(self, dp: Any, number: int, key: int) -> Any:
-        if not isinstance(dp, (list, tuple, dict)):
-            raise TypeError(f"{type(self).__name__} needs list, tuple or dict datapoints, got {type(dp).__name__}")
+        check_components(dp, type(self).__name__)
         dp = dict(dp) if isinstance(dp, dict) else list(dp)
         self._change(dp, number, key)
         return dp
