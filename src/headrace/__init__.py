@@ -125,7 +125,6 @@ __all__ = [
     "DataFlow",
     "ProxyDataFlow",
     "RNGDataFlow",
-    "empty",
     "walk",
     # sources
     "DataFromGenerator",
@@ -208,6 +207,7 @@ __all__ = [
     "MultiProcessMapDataZMQ",
     "MultiThreadMapData",
     "RayMapData",
+    "empty",
     # run copies of a flow
     "MultiProcessPrefetchData",
     "MultiProcessRunner",
@@ -241,9 +241,9 @@ __all__ = [
     "worker_info",
     # errors
     "AddressError",
-    "ClusterError",
     "AuditError",
     "BatchError",
+    "ClusterError",
     "DataFlowError",
     "DataFlowTerminated",
     "EmptySourceError",
