@@ -150,7 +150,8 @@ def close_under_a_reader(flow: Any) -> None:
     assert reading.wait(30)
     flow.close()
     reader.join(30)
-    assert [type(end) for end in ends] == [hr.DataFlowTerminated]
+    text = f"{type(flow).__name__} was closed while it was being iterated"
+    assert [(type(end), str(end)) for end in ends] == [(hr.DataFlowTerminated, text)]
 
 
 class Script:

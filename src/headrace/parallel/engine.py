@@ -96,7 +96,7 @@ class Conversation:
                 self._greet(worker)
             while True:
                 if self._pool.closed:
-                    raise self._pool.terminated(self._name)
+                    raise self._pool.terminated()
                 self._fill()
                 self._stands()
                 self._resize()
@@ -132,7 +132,7 @@ class Conversation:
             raise
         except Exception as error:
             if self._pool.closed:  # by another thread, in the middle of what has failed here
-                raise self._pool.terminated(self._name) from error
+                raise self._pool.terminated() from error
             self._pool.close()
             raise
         except BaseException:

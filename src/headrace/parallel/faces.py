@@ -45,6 +45,7 @@ class ParallelFlow(DataFlow):
         runtime = self._runtime
         if runtime.pool is None or runtime.pool.closed:
             runtime.pool = self._make_pool()
+            runtime.pool.flow_name = type(self).__name__
             if runtime.counters is None:
                 runtime.counters = runtime.pool.counters
             runtime.pool.counters = runtime.counters

@@ -103,10 +103,14 @@ class Pool:
         transport: how they are talked to.
         program: what they run.
         size: how many they are.
+
+    Attributes:
+        flow_name: whose workers they are, for messages. The flow says so.
     """
 
     def __init__(self, executor: Executor, transport: Transport, program: Program, size: int):
         self.closed = False
+        self.flow_name = "the flow"
         self.counters = Counters()
         self.autosize: AutoSize | None = None
         self.stream = 0
@@ -181,19 +185,14 @@ class Pool:
 
     def _check_open(self) -> None:
         if self.closed and threading.get_ident() != self._closed_by:
-            raise self.terminated("the flow")
+            raise self.terminated()
 
-    @staticmethod
-    def terminated(name: str) -> BaseException:
-        """What ends a pass whose workers are gone.
-
-        Args:
-            name: of the flow.
-        """
+    def terminated(self) -> BaseException:
+        """What ends a pass whose workers are gone."""
         exiting = not threading.main_thread().is_alive()
         if exiting and threading.current_thread() is not threading.main_thread():
             return SystemExit()  # of a daemon thread, silently, as Python ends such threads
-        return DataFlowTerminated(f"{name} was closed while it was being iterated")
+        return DataFlowTerminated(f"{self.flow_name} was closed while it was being iterated")
 
     def check_process(self) -> None:
         """Refuse to work in a forked child."""
