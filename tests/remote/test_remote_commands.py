@@ -97,18 +97,24 @@ def test_bench_measures_and_ctrl_c_ends_a_sender(folder: Path, address: str) -> 
 
 def test_a_sender_that_is_interrupted_may_come_back(folder: Path, address: str) -> None:
     command = ["serve", "pipeline:make_flow", "--to", address, "--passes", "1", "--ack", "--state", "state.json"]
+    command += ["--json", "sent.json"]
     with hr.RemoteDataZMQ(address, passes=1, num_senders=1, ack=True, timeout_s=30) as remote:
         sender = begin(folder, *command)
         it = iter(remote)
         got = list(itertools.islice(it, 30))
         sender.send_signal(signal.SIGINT)
-        _, err = sender.communicate(timeout=20)
+        out, err = sender.communicate(timeout=20)
         assert sender.returncode == 130
         assert re.search(r"interrupted after \d+ datapoints, \d+ bytes", err)
+        assert err.splitlines()[-1] == "interrupted: the figures are of what was sent until then"
+        sent = json.loads((folder / "sent.json").read_text())
+        assert (sent["interrupted"], 30 <= sent["datapoints"] < 100, sent["passes"]) == (True, True, 0)
+        assert out.startswith(f"sent {sent['datapoints']} datapoints, {sent['nbytes']:,} bytes, in 0 passes")
         sender = begin(folder, *command)
         got += it
         sender.communicate(timeout=20)
     assert got == list(range(100))
+    assert not json.loads((folder / "sent.json").read_text())["interrupted"]
 
 
 def test_ctrl_c_at_a_receiver_shows_what_came_until_then(folder: Path, address: str) -> None:

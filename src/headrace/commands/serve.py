@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import dataclasses
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from ..errors import RemoteError
 from ..flow import DataFlow
 from .arguments import check_writable, number, write_json
-from .targets import Refusal, Run, blaming_user, load_flow
+from .targets import INTERRUPTED, Refusal, Run, blaming_user, load_flow
 
 __all__ = ["connection", "declare_connection", "refusing_bad_arguments", "serve"]
 
@@ -102,6 +103,7 @@ def _serve(args: argparse.Namespace) -> int:
     if args.ack:
         with refusing_bad_arguments():
             check_repeatable(flow)
+    interrupted = False
     with blaming_user(f"{args.target} cannot be sent"), flow:
         try:
             result = send_dataflow_zmq(
@@ -109,10 +111,16 @@ def _serve(args: argparse.Namespace) -> int:
             )
         except RemoteError as error:
             raise Refusal(str(error)) from None
+        except KeyboardInterrupt as error:
+            if not error.args:  # before there was a sender
+                raise
+            (result,), interrupted = error.args, True
     print(f"sent {result.datapoints:,} datapoints, {result.nbytes:,} bytes, in {result.passes:,} passes")
+    if interrupted:
+        print("interrupted: the figures are of what was sent until then", file=sys.stderr)
     if args.json is not None:
-        write_json(args.json, dataclasses.asdict(result))
-    return 0
+        write_json(args.json, {"interrupted": interrupted, **dataclasses.asdict(result)})
+    return INTERRUPTED if interrupted else 0
 
 
 def _in_processes(flow: DataFlow, workers: int, ack: bool) -> DataFlow:

@@ -93,7 +93,9 @@ def send_dataflow_zmq(
         ProtocolError: the receiver has another version of headrace, or other arguments; it says which.
         PeerLost: there was no receiver for ``timeout_s``.
         SerializationError: a datapoint is no data (and ``allow_pickle`` is false), or too large.
-        Exception: what the flow raises. The receiver is told. (After Ctrl-C it waits for this sender to come back.)
+        Exception: what the flow raises. The receiver is told.
+        KeyboardInterrupt: after Ctrl-C, with the `SendResult` so far as its argument. The receiver waits for this
+            sender to come back.
 
     Example:
         >>> import tempfile, threading

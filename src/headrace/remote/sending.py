@@ -122,8 +122,9 @@ class Sending:
                 pass
         except RemoteError:
             raise
-        except KeyboardInterrupt:  # it may come back: the receiver waits for it, as for one that was killed
+        except KeyboardInterrupt as error:  # it may come back: the receiver waits for it, as for one that was killed
             logger.info("sender %s: interrupted after %d datapoints, %d bytes", name, self._datapoints, self._nbytes)
+            error.args = (self._result(),)
             raise
         except BaseException as error:
             with self._lock:
@@ -132,6 +133,9 @@ class Sending:
         finally:
             self._alarm.close()
             bar.close()
+        return self._result()
+
+    def _result(self) -> SendResult:
         return SendResult(
             self._datapoints, self._nbytes, self._replay.passes, self._window.resent, self._lost, self._rejected.total()
         )
