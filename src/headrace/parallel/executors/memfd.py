@@ -22,8 +22,13 @@ class SharedNumber:
         return int(struct.unpack_from("<q", self._map)[0])
 
     def set(self, stream: int) -> None:
-        """See `Signal`."""
-        struct.pack_into("<q", self._map, 0, stream)
+        """See `Signal`. Once it is closed nobody reads it, and this does nothing: an old iterator may die late."""
+        with contextlib.suppress(ValueError):
+            self._map[:8] = struct.pack("<q", stream)
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._map.close()
 
 
 def make_memfd(data: bytes) -> int:

@@ -197,6 +197,7 @@ class ProcessExecutor:
 
     def close(self) -> None:
         """See `Executor`."""
+        self.signal.close()
         os.close(self._signal_fd)
         if self._zygote is not None:
             self._zygote.release()
