@@ -15,7 +15,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from headrace.plain_codec import MAGIC, Described, Limits, MalformedError, Reader, decode, describe, encode
+from headrace.plain_codec import Limits, MalformedError
+from headrace.plain_codec.describing import Described, describe
+from headrace.plain_codec.reading import Reader
+from headrace.plain_codec.records import MAGIC, decode, encode
 from headrace.testing import same
 
 LIMITS = Limits(description_bytes=8 << 20, odd_keys=1024)

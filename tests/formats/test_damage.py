@@ -21,7 +21,7 @@ from kinds import FORMATS, Format
 
 import headrace as hr
 from headrace.formats.crc32c import masked
-from headrace.plain_codec import encode
+from headrace.plain_codec.records import encode
 from headrace.testing import same
 
 lmdb = pytest.importorskip("lmdb")

@@ -51,7 +51,8 @@ def _scrap(pieces: Iterator[int], depth: int) -> Any:
 
 def one(data: bytes) -> None:
     """The first byte decides where the rest goes in: as a message, behind a header that is right, or as a value."""
-    from headrace.plain_codec import MAGIC, MalformedError
+    from headrace.plain_codec import MalformedError
+    from headrace.plain_codec.records import MAGIC
     from headrace.remote.wire import Values, unpack
 
     if not data:
@@ -83,7 +84,7 @@ def _read_all(values: Any) -> None:
 
 
 def _read_record(magic: bytes, rest: bytes) -> None:
-    from headrace.plain_codec import decode
+    from headrace.plain_codec.records import decode
 
     decode(magic + b"\x02" + zlib.crc32(rest).to_bytes(4, "little") + rest)
 
@@ -92,7 +93,7 @@ def main() -> None:
     import atheris
 
     with atheris.instrument_imports(include=["headrace.remote", "headrace.plain_codec"]):
-        import headrace.plain_codec
+        import headrace.plain_codec.records
         import headrace.remote.wire  # noqa: F401
     atheris.Setup([sys.argv[0], "-timeout=10", "-rss_limit_mb=512", *sys.argv[1:]], one)
     atheris.Fuzz()

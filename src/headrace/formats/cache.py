@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError
-from ..plain_codec import encode
+from ..plain_codec.records import encode
 from ..state import difference
 from .records import pack, unpack
 from .writing import Target

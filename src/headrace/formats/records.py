@@ -5,8 +5,8 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
-from .. import plain_codec
 from ..parallel.pickling import explain
+from ..plain_codec.records import MAGIC, decode, encode
 
 __all__ = ["check_codec", "pack", "unpack"]
 
@@ -32,7 +32,7 @@ def pack(datapoint: Any, codec: str) -> bytes:
     """
     if codec == "plain":
         try:
-            return plain_codec.encode(datapoint)
+            return encode(datapoint)
         except TypeError as error:
             raise TypeError(f'{error}: codec="pickle" writes it, and reading it then needs allow_pickle=True') from None
     try:
@@ -47,8 +47,8 @@ def unpack(record: bytes | memoryview, allow_pickle: bool) -> Any:
     Raises:
         ValueError: it is damaged, it is pickled and that is not allowed, or nobody knows what it is.
     """
-    if bytes(record[:3]) == plain_codec.MAGIC:
-        return plain_codec.decode(record)
+    if bytes(record[:3]) == MAGIC:
+        return decode(record)
     if bytes(record[:1]) != b"\x80":
         raise ValueError(f"it is no datapoint saved by headrace or tensorpack: it begins {bytes(record[:8])!r}")
     if not allow_pickle:

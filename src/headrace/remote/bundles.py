@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import zmq
 
-from ..plain_codec import Described
+from ..plain_codec.describing import Described
 from .wire import Kind, Packer, size
 
 __all__ = ["HOLD_S", "Alarm", "Bundle", "Bundler", "Grant", "Window"]

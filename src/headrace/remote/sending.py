@@ -13,7 +13,8 @@ from typing import Any
 import zmq
 
 from ..errors import PeerLost, ProtocolError, RemoteError, SerializationError
-from ..plain_codec import Described, MalformedError
+from ..plain_codec import MalformedError
+from ..plain_codec.describing import Described
 from .bundles import HOLD_S, Alarm, Bundle, Bundler, Grant, Window
 from .link import Link, Patience
 from .replay import Replay

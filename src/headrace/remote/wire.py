@@ -33,7 +33,9 @@ import numpy as np
 import zmq
 
 from ..errors import SerializationError
-from ..plain_codec import Described, Limits, MalformedError, Reader, describe, padded
+from ..plain_codec import Limits, MalformedError, padded
+from ..plain_codec.describing import Described, describe
+from ..plain_codec.reading import Reader
 
 __all__ = [
     "EMPTY_BYTES",
