@@ -29,6 +29,7 @@ __all__ = [
     "BlockReader",
     "BlockWriter",
     "Encoded",
+    "CLOCKED_EACH",
     "bytes_of",
     "datapoints_in",
     "on_block",
@@ -64,6 +65,10 @@ class Encoded(NamedTuple):
     def nbytes(self) -> int:
         """Its size."""
         return len(self.data) + sum(length for _, _, length in self.blocks)
+
+
+CLOCKED_EACH = 16
+"""Of the datapoints of a message, one of so many is clocked: two looks at the clock are 1 % of the way of an image."""
 
 
 def datapoints_in(layout: list[tuple[int, int, int]]) -> int:

@@ -14,7 +14,7 @@ import cloudpickle
 import numpy as np
 
 from .arena import LARGE_BYTES
-from .codec import SHORT, Array, Block, BlockWriter, Encoded, bytes_of, datapoints_in, on_block, same
+from .codec import CLOCKED_EACH, SHORT, Array, Block, BlockWriter, Encoded, bytes_of, datapoints_in, on_block, same
 from .lending import Lender, Loan
 
 __all__ = ["Encoder"]
@@ -54,8 +54,8 @@ class Encoder:
         self._layout: list[tuple[int, int, int]] = []
         self.plain: list[Any] = []
         """Datapoints of simple types that were added and are not pickled yet; may be appended to."""
-        self.encode_s = 0.0
-        """Seconds spent on those that were pickled by themselves."""
+        self._alone = self._clocked = 0  # datapoints of this message that were pickled by themselves
+        self._clocked_s = self._earlier_s = 0.0
         self._heavy = False  # whether datapoints seem to hold large bytes objects
         self._numbers = False  # whether they seem to be numbers only
         self._table: dict[type, Callable[[Any], Any]] = {np.ndarray: self._reduce_array, _Blob: self._reduce_blob}
@@ -151,9 +151,15 @@ class Encoder:
         """How many datapoints were added since the last `finish`."""
         return datapoints_in(self._layout) + len(self.plain) if self._layout else len(self.plain)
 
+    @property
+    def encode_s(self) -> float:
+        """Seconds spent on datapoints that were pickled by themselves, judged by those that were clocked."""
+        return self._earlier_s + (self._clocked_s / self._clocked * self._alone if self._clocked else 0.0)
+
     def finish(self) -> Encoded:
         """All that was added since the last time."""
         self._flush()
+        self._earlier_s, self._clocked_s, self._alone, self._clocked = self.encode_s, 0.0, 0, 0
         layout, self._layout = self._layout, []
         blocks = self._take_blocks()
         nbytes = self._file.tell()
@@ -202,7 +208,8 @@ class Encoder:
             self.plain.clear()
 
     def _add_alone(self, datapoint: Any, *, by_value: bool) -> None:
-        began = time.perf_counter()
+        clocked = self._alone % CLOCKED_EACH == 0
+        began = time.perf_counter() if clocked else 0.0
         self._flush()
         where, placed = self._file.tell(), len(self._blocks)
         try:
@@ -223,7 +230,10 @@ class Encoder:
             self._rewind(where, placed)
             raise
         self._layout.append((0, self._file.tell() - where, len(self._blocks) - placed))
-        self.encode_s += time.perf_counter() - began
+        self._alone += 1
+        if clocked:
+            self._clocked += 1
+            self._clocked_s += time.perf_counter() - began
 
     def _rewind(self, where: int, placed: int) -> None:
         self._pickler = None  # it may be in the middle of something
