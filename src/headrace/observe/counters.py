@@ -1,9 +1,9 @@
 """What is counted at the channel between a parallel flow and its workers, always.
 
-Time is kept in laps: whoever works in a loop says at each turn what the time since the last turn was spent on, so the
-parts add up to the whole. A worker keeps its own books (`WorkerClock`) and sends them home with a result, at most every
-20 ms; the parent keeps those of its side (`Counters`). All clocks are `time.perf_counter`, which on Linux is one clock
-for all processes. The cost is that of a task, not of a datapoint: about a microsecond for some milliseconds of work.
+A worker keeps its own books (`WorkerClock`) and sends them home with a result, at most every 20 ms; the parent keeps
+those of its side (`Counters`). All clocks are `time.perf_counter`, which on Linux is one clock for all processes. The
+cost is that of a task, not of a datapoint. It is small, and yet each line counts: after a task the caches hold the
+user's data, and a line of Python takes half a microsecond.
 """
 
 from __future__ import annotations
@@ -60,47 +60,36 @@ class _Channel(Protocol):
 
 
 class WorkerClock:
-    """The books of one worker.
+    """The books of one worker. Its tasks follow one another without a gap, so the parts add up to the whole.
 
     Args:
         channel: knows what encoding has cost, and how much shared memory it has taken.
         cpu: the clock of its processor time.
+
+    Attributes:
+        sent_s: when the last answer was sent, by `time.perf_counter`.
     """
 
     def __init__(self, channel: _Channel, cpu: Callable[[], float]):
         self._channel = channel
         self._cpu = cpu
-        self._mark = self._said = time.perf_counter()
+        self.sent_s = self._ended_s = self._said_s = time.perf_counter()
         self._wait_s = self._decode_s = self._run_s = self._send_s = 0.0
 
-    def _lap(self) -> float:
-        before, self._mark = self._mark, time.perf_counter()
-        return self._mark - before
+    def done(self, received_s: float, began_s: float, ended_s: float) -> Spent | None:
+        """A task was received, begun (when it was unpickled) and ended at these times.
 
-    def received(self) -> None:
-        """A message has come."""
-        self._wait_s += self._lap()
-
-    def decoded(self) -> float:
-        """The task is unpickled; the time now."""
-        self._decode_s += self._lap()
-        return self._mark
-
-    def ran(self) -> float:
-        """The program has run; how long it took."""
-        lap_s = self._lap()
-        self._run_s += lap_s
-        return lap_s
-
-    def sent(self) -> None:
-        """The answer is sent."""
-        self._send_s += self._lap()
-
-    def spent(self) -> Spent | None:
-        """The books, if it is time to send them."""
-        if self._mark - self._said < _SAY_S:
+        Returns:
+            The books, if it is time to send them.
+        """
+        self._send_s += self.sent_s - self._ended_s
+        self._wait_s += received_s - self.sent_s
+        self._decode_s += began_s - received_s
+        self._run_s += ended_s - began_s
+        self._ended_s = ended_s
+        if ended_s - self._said_s < _SAY_S:
             return None
-        self._said = self._mark
+        self._said_s = ended_s
         encode_s = self._channel.encode_s  # of what the program added while it ran
         return Spent(
             self._wait_s,
@@ -156,6 +145,19 @@ class Slice(NamedTuple):
     datapoints: int = 0
 
 
+class Table(Protocol):
+    """What is under way; see `Sample`."""
+
+    @property
+    def in_flight(self) -> int: ...
+
+    @property
+    def done_items(self) -> int: ...
+
+    @property
+    def done_bytes(self) -> int: ...
+
+
 class Counters:
     """The books of one parallel flow, over all its passes and workers. All times are in seconds.
 
@@ -175,9 +177,9 @@ class Counters:
         retried: datapoints that were given out again.
         failed: datapoints that raised.
         discarded: datapoints for which the function returned None.
-        workers: how many there are now.
-        in_flight, done, done_bytes: see `Sample`, now.
+        table: of the pass that is under way.
         samples: how the channel stood over time; thinned out when there are too many.
+        due_s: when the next sample is to be taken.
         slices: None, or what a trace is made of.
     """
 
@@ -197,14 +199,11 @@ class Counters:
         self.retried = 0
         self.failed = 0
         self.discarded = 0
-        self.workers = 0
-        self.in_flight = 0
-        self.done = 0
-        self.done_bytes = 0
+        self.table: Table | None = None
         self.samples: list[Sample] = []
+        self.due_s = 0.0
         self.slices: Slices | None = None
         self._every_s = _SAMPLE_S
-        self._sampled_s = 0.0
         self._gone = Spent()
         self._spent: dict[int, Spent] = {}
 
@@ -224,19 +223,15 @@ class Counters:
             total = total.plus(spent)
         return total
 
-    def rests(self) -> None:
-        """A pass is over: nothing is under way."""
-        self.in_flight = self.done = self.done_bytes = 0
+    def stands(self) -> tuple[int, int, int]:
+        """In flight, done, and the bytes of these, see `Sample`: now."""
+        table = self.table  # another thread may ask, while the pass ends
+        return (table.in_flight, table.done_items, table.done_bytes) if table is not None else (0, 0, 0)
 
-    def stands(self, now_s: float, in_flight: int, done: int, done_bytes: int, workers: int) -> None:
-        """How the channel stands now; kept as a sample now and then."""
-        self.in_flight, self.done, self.done_bytes, self.workers = in_flight, done, done_bytes, workers
-        if now_s - self._sampled_s < self._every_s:
-            return
-        self._sampled_s = now_s
-        self.samples.append(
-            Sample(now_s, self.delivered, in_flight, done, done_bytes, workers, self.wait_s, self.spent.work_s)
-        )
+    def sample(self, now_s: float, workers: int) -> None:
+        """Keep how the channel stands now."""
+        self.due_s = now_s + self._every_s
+        self.samples.append(Sample(now_s, self.delivered, *self.stands(), workers, self.wait_s, self.spent.work_s))
         if len(self.samples) > _SAMPLES:
             del self.samples[::2]
             self._every_s *= 2

@@ -222,13 +222,14 @@ def _flow_stats(flow: DataFlow, numbers: dict[int, int], here: bool) -> FlowStat
 
 def _pool_stats(flow: DataFlow, c: Counters) -> PoolStats:
     spent, pool = c.spent, flow._runtime.pool
+    in_flight, done, done_bytes = c.stands()
     alive = [] if pool is None or pool.closed else list(pool.workers.values())
     pids = [pid for worker in alive if (pid := getattr(worker.handle, "pid", None)) is not None]
     return PoolStats(
         workers=sum(not worker.retired for worker in alive),
-        in_flight=c.in_flight,
-        done=c.done,
-        done_bytes=c.done_bytes,
+        in_flight=in_flight,
+        done=done,
+        done_bytes=done_bytes,
         arena_bytes=spent.arena_bytes,
         memory_bytes=sum(map(process_memory_bytes, pids)),
         tasks=c.tasks,

@@ -140,9 +140,11 @@ class MapConversation(Conversation):
     # -- giving out
 
     def _fill(self) -> None:
-        began = time.perf_counter()
         depth = self._pace.depth
+        began = None
         while worker := self._roomiest(depth):
+            if began is None:
+                began = self._clock_s = time.perf_counter()
             if waiting := self._ledger.first_waiting:
                 if waiting.alone and worker.tasks:
                     return
@@ -152,20 +154,20 @@ class MapConversation(Conversation):
             count = min(self._pace.next_size(self._ledger, self._left(), idle=idle), self._allowance(worker))
             if self._intake.ended or count <= 0:
                 return
-            pulled = time.perf_counter()
             task = self._pull(count)
-            pull_s = time.perf_counter() - pulled
-            self._counters.pull_s += pull_s
+            before, self._clock_s = self._clock_s, time.perf_counter()
+            self._counters.pull_s += self._clock_s - before
             if task is None:
                 return
-            self._note("read the input", pulled, pull_s, task)
+            if self._counters.slices is not None:
+                self._note("read the input", before, self._clock_s - before, task)
             self._give(worker, task)
             # A slow input must not keep the consumer from results that are there.
-            if time.perf_counter() - began > 1e-3:
+            if self._clock_s - began > 1e-3:
                 self._receive(0)
                 if self._ledger.has_ready:
                     return
-                began = time.perf_counter()
+                began = None
 
     def _left(self) -> int | None:
         """How many datapoints of the input are left, as far as what it says is true."""
@@ -216,10 +218,10 @@ class MapConversation(Conversation):
             self._intake.passes += 1
 
     def _give(self, worker: Worker, task: Task) -> None:
-        began = time.perf_counter()
         try:
             self._pool.give(worker, task)
-            self._counters.give_s += time.perf_counter() - began
+            before, self._clock_s = self._clock_s, time.perf_counter()
+            self._counters.give_s += self._clock_s - before
         except Exception as error:
             if task.count > 1:
                 self._ledger.put_back(task, 1)  # to find out which datapoint it is

@@ -80,6 +80,7 @@ class Conversation:
         self._counters = pool.counters
         self._failed_starts = 0
         self._pinged_at = self._looked_at = time.monotonic()
+        self._clock_s = 0.0  # when it was last looked at, in the midst of what is being counted
 
     def run(self, keep: DataFlow | None = None) -> Rows:
         """Deliver until the end of the stream.
@@ -92,13 +93,13 @@ class Conversation:
     def _rows(self, keep: DataFlow | None) -> Generator[Iterable[Any], None, None]:
         try:
             self._pool.check_process()
+            self._counters.table = self._ledger
             for worker in self._pool.workers.values():
                 self._greet(worker)
             while True:
                 if self._pool.closed:
                     raise self._pool.terminated()
                 self._fill()
-                self._stands()
                 self._resize()
                 task = self._ledger.next_ready()
                 if task is not None:
@@ -114,7 +115,8 @@ class Conversation:
                     away_s = time.perf_counter() - began
                     self._pace.was_away(away_s)
                     self._counters.away_s += away_s
-                    self._note("the consumer has", began, away_s, task)
+                    if self._counters.slices is not None:
+                        self._note("the consumer has", began, away_s, task)
                     self._delivered(task)
                     if not self._pool.closed:
                         self._glance()
@@ -139,7 +141,8 @@ class Conversation:
             self._pool.abort()
             raise
         finally:
-            self._counters.rests()
+            if self._counters.table is self._ledger:
+                self._counters.table = None
 
     # -- what differs
 
@@ -206,12 +209,16 @@ class Conversation:
         """Take in what has happened; whether anything has."""
         began = time.perf_counter()
         events = self._pool.receive(timeout_s)
-        took_s = time.perf_counter() - began
-        if timeout_s:
-            self._counters.wait_s += took_s
-            self._note("wait for workers", began, took_s)
+        now = self._clock_s = time.perf_counter()
+        counters = self._counters
+        if not timeout_s:
+            counters.receive_s += now - began
         else:
-            self._counters.receive_s += took_s
+            counters.wait_s += now - began
+            if counters.slices is not None:
+                self._note("wait for workers", began, now - began)
+        if now >= counters.due_s:
+            counters.sample(now, len(self._pool.workers))
         for worker, event in events:
             if worker.number not in self._pool.workers:
                 continue  # parted from a moment ago
@@ -241,7 +248,6 @@ class Conversation:
         if done.stream != self._ledger.stream:  # of a pass that was left
             self._pool.drop(worker, event.body)
             return
-        began = time.perf_counter()
         try:
             values = self._open(worker, event.body)
         except Exception as error:
@@ -249,12 +255,14 @@ class Conversation:
             done, values = done._replace(failures=(pack(error, note=note),)), []
         nbytes = getattr(event.body, "nbytes", 0)
         counters = self._counters
-        counters.decode_s += time.perf_counter() - began
+        before, self._clock_s = self._clock_s, time.perf_counter()
+        counters.decode_s += self._clock_s - before
         counters.tasks += 1
         counters.received += _datapoints(task, values)
         counters.result_bytes += nbytes
-        counters.failed += len(done.failures)
-        counters.discarded += done.discards
+        if done.failures or done.discards:
+            counters.failed += len(done.failures)
+            counters.discarded += done.discards
         if counters.slices is not None:
             counters.slices.add(Slice(worker.slot, "work", done.began_s, done.busy_s, task.first, task.count))
         if values:
@@ -296,11 +304,6 @@ class Conversation:
 
     # -- what is counted
 
-    def _stands(self) -> None:
-        ledger = self._ledger
-        workers = len(self._pool.workers)
-        self._counters.stands(time.perf_counter(), ledger.in_flight, ledger.done_items, ledger.done_bytes, workers)
-
     def _resize(self) -> None:
         """Have as many workers as it takes, if that is ours to decide. The ledger does not care who does its rows."""
         autosize = self._pool.autosize
@@ -320,10 +323,10 @@ class Conversation:
         self._pace.resize(wish)
 
     def _note(self, name: str, began_s: float, seconds: float, task: Task | None = None) -> None:
-        """Something that this process did, for a trace."""
-        if self._counters.slices is not None:
-            first, count = (task.first, task.count) if task is not None else (-1, 0)
-            self._counters.slices.add(Slice(-1, name, began_s, seconds, first, count))
+        """Something that this process did, for the trace that is being recorded."""
+        assert self._counters.slices is not None
+        first, count = (task.first, task.count) if task is not None else (-1, 0)
+        self._counters.slices.add(Slice(-1, name, began_s, seconds, first, count))
 
     # -- what goes wrong
 

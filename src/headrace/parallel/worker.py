@@ -53,7 +53,6 @@ def work(channel: Channel, load: Callable[[], Program], signal: Signal, *, alone
     try:
         while True:
             message, body = channel.receive()
-            clock.received()
             if isinstance(message, Work):
                 if message.stream != signal.get():
                     channel.drop(body)
@@ -85,19 +84,21 @@ def work(channel: Channel, load: Callable[[], Program], signal: Signal, *, alone
 
 
 def _perform(channel: Channel, program: Program, task: Work, body: Any, clock: WorkerClock) -> None:
+    received_s = time.perf_counter()
     try:
         items = channel.decode(body)
     except Exception as error:
         failure = pack(error, note=f"while unpickling the input of datapoint {task.start} in a worker")
         channel.send(Done(task.stream, task.start, failures=(failure,)))
         return
-    began_s = clock.decoded()
+    began_s = time.perf_counter()
     outcome = program.run(task, items, channel)
+    ended_s = time.perf_counter()
     done = Done(
         task.stream,
         task.start,
         began_s=began_s,
-        busy_s=clock.ran(),
+        busy_s=ended_s - began_s,
         failures=tuple(outcome.failures),
         discards=outcome.discards,
         ended=outcome.ended,
@@ -106,10 +107,10 @@ def _perform(channel: Channel, program: Program, task: Work, body: Any, clock: W
         answered=outcome.answered,
         produced=outcome.produced,
         digests=outcome.digests,
-        spent=clock.spent(),
+        spent=clock.done(received_s, began_s, ended_s),
     )
     channel.send(done)
-    clock.sent()
+    clock.sent_s = time.perf_counter()
 
 
 def pack(error: BaseException, offset: int | None = None, note: str | None = None) -> Failure:
