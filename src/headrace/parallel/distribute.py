@@ -141,10 +141,8 @@ class MapConversation(Conversation):
 
     def _fill(self) -> None:
         depth = self._pace.depth
-        began = None
+        began = self._clock_s
         while worker := self._roomiest(depth):
-            if began is None:
-                began = self._clock_s = time.perf_counter()
             if waiting := self._ledger.first_waiting:
                 if waiting.alone and worker.tasks:
                     return
@@ -155,19 +153,19 @@ class MapConversation(Conversation):
             if self._intake.ended or count <= 0:
                 return
             task = self._pull(count)
-            before, self._clock_s = self._clock_s, time.perf_counter()
-            self._counters.pull_s += self._clock_s - before
+            pulled, pull_s = self._lap()
+            self._counters.pull_s += pull_s
             if task is None:
                 return
             if self._counters.slices is not None:
-                self._note("read the input", before, self._clock_s - before, task)
+                self._note("read the input", pulled, pull_s, task)
             self._give(worker, task)
             # A slow input must not keep the consumer from results that are there.
             if self._clock_s - began > 1e-3:
                 self._receive(0)
                 if self._ledger.has_ready:
                     return
-                began = None
+                began = self._clock_s
 
     def _left(self) -> int | None:
         """How many datapoints of the input are left, as far as what it says is true."""
@@ -220,8 +218,7 @@ class MapConversation(Conversation):
     def _give(self, worker: Worker, task: Task) -> None:
         try:
             self._pool.give(worker, task)
-            before, self._clock_s = self._clock_s, time.perf_counter()
-            self._counters.give_s += self._clock_s - before
+            self._counters.give_s += self._lap()[1]
         except Exception as error:
             if task.count > 1:
                 self._ledger.put_back(task, 1)  # to find out which datapoint it is

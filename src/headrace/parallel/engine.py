@@ -79,8 +79,8 @@ class Conversation:
         self._ledger = Ledger(pool.next_stream(), ordered=ordered)
         self._counters = pool.counters
         self._failed_starts = 0
-        self._pinged_at = self._looked_at = time.monotonic()
-        self._clock_s = 0.0  # when it was last looked at, in the midst of what is being counted
+        self._pinged_at = time.monotonic()
+        self._clock_s = self._looked_at = time.perf_counter()
 
     def run(self, keep: DataFlow | None = None) -> Rows:
         """Deliver until the end of the stream.
@@ -94,6 +94,7 @@ class Conversation:
         try:
             self._pool.check_process()
             self._counters.table = self._ledger
+            self._clock_s = time.perf_counter()
             for worker in self._pool.workers.values():
                 self._greet(worker)
             while True:
@@ -103,7 +104,6 @@ class Conversation:
                 self._resize()
                 task = self._ledger.next_ready()
                 if task is not None:
-                    began = time.perf_counter()
                     values = self._deliver(task)
                     if isinstance(values, Cursor):
                         yield values.iterator
@@ -112,7 +112,7 @@ class Conversation:
                             yield (value,)
                             del value  # its memory may serve for the next one
                     self._pool.check_process()
-                    away_s = time.perf_counter() - began
+                    began, away_s = self._lap()
                     self._pace.was_away(away_s)
                     self._counters.away_s += away_s
                     if self._counters.slices is not None:
@@ -200,37 +200,38 @@ class Conversation:
 
     def _glance(self) -> None:
         """Take in what is there, between two rows; and now and then, whether a worker hangs."""
-        if time.monotonic() - self._looked_at > _LOOK_S:
-            self._looked_at = time.monotonic()
+        if self._clock_s - self._looked_at > _LOOK_S:
+            self._looked_at = self._clock_s
             self._patience_s()
+            self._lap()
         self._receive(0)
 
     def _receive(self, timeout_s: float) -> bool:
         """Take in what has happened; whether anything has."""
-        began = time.perf_counter()
         events = self._pool.receive(timeout_s)
-        now = self._clock_s = time.perf_counter()
+        began, took_s = self._lap()
         counters = self._counters
         if not timeout_s:
-            counters.receive_s += now - began
+            counters.receive_s += took_s
         else:
-            counters.wait_s += now - began
+            counters.wait_s += took_s
             if counters.slices is not None:
-                self._note("wait for workers", began, now - began)
-        if now >= counters.due_s:
-            counters.sample(now, len(self._pool.workers))
+                self._note("wait for workers", began, took_s)
+        if self._clock_s >= counters.due_s:
+            counters.sample(self._clock_s, len(self._pool.workers))
         for worker, event in events:
             if worker.number not in self._pool.workers:
                 continue  # parted from a moment ago
+            if isinstance(event.message, Done):
+                self._answer(worker, event.message, event)
+                continue
             if event.message is None:
                 self._bury(worker)
             elif isinstance(event.message, Ready):
                 self._welcome(worker, event.message)
-            elif isinstance(event.message, Done):
-                self._answer(worker, event.message, event)
             elif isinstance(event.message, Broken):
                 self._part_from(worker, event.message.reason)
-
+            self._lap()
         return bool(events)
 
     def _welcome(self, worker: Worker, ready: Ready) -> None:
@@ -255,8 +256,7 @@ class Conversation:
             done, values = done._replace(failures=(pack(error, note=note),)), []
         nbytes = getattr(event.body, "nbytes", 0)
         counters = self._counters
-        before, self._clock_s = self._clock_s, time.perf_counter()
-        counters.decode_s += self._clock_s - before
+        counters.decode_s += self._lap()[1]
         counters.tasks += 1
         counters.received += _datapoints(task, values)
         counters.result_bytes += nbytes
@@ -304,6 +304,11 @@ class Conversation:
 
     # -- what is counted
 
+    def _lap(self) -> tuple[float, float]:
+        """What was just done began when the clock was last looked at: then, and took so long."""
+        began, self._clock_s = self._clock_s, time.perf_counter()
+        return began, self._clock_s - began
+
     def _resize(self) -> None:
         """Have as many workers as it takes, if that is ours to decide. The ledger does not care who does its rows."""
         autosize = self._pool.autosize
@@ -312,7 +317,7 @@ class Conversation:
         if not all(worker.ready and not worker.retired for worker in self._pool.workers.values()):
             autosize.rests()
             return
-        wish = autosize.wish(time.perf_counter(), self._pool.size)
+        wish = autosize.wish(self._clock_s, self._pool.size)
         if wish == self._pool.size:
             return
         logger.info("%s: %d workers instead of %d", self._name, wish, self._pool.size)
@@ -321,6 +326,7 @@ class Conversation:
         while self._pool.size > wish:
             self._pool.shrink()
         self._pace.resize(wish)
+        self._lap()
 
     def _note(self, name: str, began_s: float, seconds: float, task: Task | None = None) -> None:
         """Something that this process did, for the trace that is being recorded."""
