@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,11 +14,13 @@ __all__ = ["progress_bar"]
 
 
 def progress_bar(**options: Any) -> tqdm[Any]:
-    """A tqdm bar without a thread of its own.
+    """A tqdm bar without a thread of its own; none is shown where there is no stderr.
 
     Args:
         **options: those of ``tqdm.tqdm``.
     """
+    if sys.stderr is None:
+        options["disable"] = True
     return _bar_class()(**options)
 
 

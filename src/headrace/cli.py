@@ -4,14 +4,17 @@ Each subcommand is one function in `COMMANDS`, in a module of `headrace.commands
 parser, and returns what runs it. Its name is the command's name (with hyphens), its docstring the help (the part after
 ``Example:`` is shown as it stands).
 
-Exit codes: 0, done; 1, done, and what was looked for was found (`check_imports`); 2, the command line or the user's
-pipeline is at fault, and stderr says how; 130, Ctrl-C.
+Exit codes: 0, done; 1, done, and what was looked for was found (`check_imports`), or nobody read the output to its
+end; 2, the command line or the user's pipeline is at fault, and stderr says how; 130, Ctrl-C.
 """
 
 from __future__ import annotations
 
 import argparse
+import codecs
 import inspect
+import io
+import os
 import sys
 from collections.abc import Sequence
 
@@ -72,11 +75,35 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         command.set_defaults(run=declare(command), command=name)
     args = parser.parse_args(argv)
+    _print_anything()
     try:
-        return int(args.run(args))
+        code = int(args.run(args))
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
     except Refusal as refusal:
         print(f"headrace {args.command}: {refusal}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"headrace {args.command}: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(f"headrace {args.command}: {str(interrupt) or 'interrupted'}", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:  # `| head` has seen enough; the interpreter flushes once more, to nobody
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+_PLAIN = {"→": "->", "█": "#", "µ": "u"}
+
+
+def _print_anything() -> None:
+    """What an old terminal's encoding does not have is printed in other words; there is always a result to be seen."""
+    codecs.register_error("headrace", _plainly)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="headrace")
+
+
+def _plainly(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(_PLAIN.get(c, "?") for c in error.object[error.start : error.end]), error.end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import pickle
 import shlex
@@ -70,6 +71,7 @@ def test_the_example_of_the_help_runs(folder: Path, run: Run) -> None:
     for line in shell.strip().splitlines():
         assert run(*shlex.split(line.strip().removeprefix("$ headrace convert ")), "--quiet") == (0, "")
     assert len(hr.TFRecordData(folder / "numbers.tfrecord")) == 1000
+    assert json.loads((folder / "counts.json").read_text())["datapoints"] == 1000
 
 
 @pytest.mark.parametrize(

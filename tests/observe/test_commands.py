@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -174,8 +175,53 @@ def test_ctrl_c_shows_what_was_measured_until_then(folder: Path, command: str) -
         assert len(files(folder)) == 2
 
 
+def test_ctrl_c_before_there_is_enough_for_a_verdict_says_what_there_is(folder: Path) -> None:
+    (folder / "slow.py").write_text(
+        "import os, signal\nimport headrace as hr\n"
+        "def f(n):\n    if n == 2:\n        os.kill(os.getpid(), signal.SIGINT)\n    return n\n"
+        "flow = hr.MapData(hr.DataFromList([0, 1, 2, 3], shuffle=False), f)\n"
+    )
+    done = headrace(folder, "explain", "slow:flow", "--seconds", "600")
+    assert (done.returncode, done.stdout) == (130, "")
+    assert re.search(r"interrupted: the first datapoint came after .* and 2 in all", done.stderr)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_where_the_terminal_has_few_characters_others_stand_for_them(folder: Path, encoding: str) -> None:
+    env = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": encoding}
+    run = [sys.executable, "-m", "headrace"]
+
+    options = ["pipeline:make_flow", "--seconds", "0.8"]
+    done = subprocess.run([*run, "explain", *options], cwd=folder, env=env, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"####" in done.stdout
+    assert b"limits: its 2 workers" in done.stdout
+
+    done = subprocess.run([*run, "report", *options, "-o", "out.html"], cwd=folder, env=env, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert '<meta charset="utf-8">' in (folder / "out.html").read_text("utf-8")
+
+
+def test_a_reader_who_goes_away_is_no_error(folder: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as nobody:
+        for args in (["check-imports", "pipeline.py"], ["doctor"]):
+            command = [sys.executable, "-m", "headrace", *args]
+            done = subprocess.run(command, cwd=folder, stdout=nobody, stderr=subprocess.PIPE)
+            assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize("command", ["explain", "top", "bench"])
+def test_without_stderr_there_is_no_progress_bar_and_no_error(folder: Path, command: str) -> None:
+    script = f"exec 2>&-; exec '{sys.executable}' -m headrace {command} pipeline:make_flow --seconds 0.8"
+    done = subprocess.run(["sh", "-c", script], cwd=folder, stdout=subprocess.PIPE, text=True)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stdout
+
+
 def test_help_has_an_example(capsys) -> None:
-    for command in (*OBSERVING, "doctor", "bench"):
+    for command in (one.__name__.replace("_", "-") for one in cli.COMMANDS):
         with pytest.raises(SystemExit):
             cli.main([command, "--help"])
         text = capsys.readouterr().out

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 import threading
 import urllib.request
 
 import pytest
 from pipelines import quick
+from rich.console import Console
 
 import headrace as hr
 from headrace.observe import prometheus
@@ -66,6 +68,30 @@ def test_on_a_terminal_it_is_a_table_that_disappears(capsys: pytest.CaptureFixtu
         assert screen.written.wait(10)
     assert "in\nflight" not in capsys.readouterr().out
     assert "\x1b[" in screen.getvalue()
+
+
+@pytest.mark.parametrize("columns", [36, 50, 60, 80, 200])
+def test_on_a_narrow_terminal_columns_are_left_out_and_none_is_cut_off(columns: int) -> None:
+    with flow_of() as flow, hr.watch(flow, file=io.StringIO()) as watching:
+        list(flow)
+    screen = io.StringIO()
+    Console(file=screen, width=columns).print(watching.stats)
+
+    shown = screen.getvalue()
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= columns
+    assert {"flow", "rate", "busy", "BatchData", "DataFromList"} <= set(shown.split())
+    assert ("memory" in shown.split()) == (columns >= 80)
+
+
+def test_what_ctrl_c_echoes_finds_room_in_the_last_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    screen = Screen(terminal=True)
+    with flow_of() as flow, hr.watch(flow, 0.01, file=screen):
+        list(flow)
+        assert screen.written.wait(10)
+    lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue()).replace("\r", "\n").splitlines()
+    assert max(map(len, lines)) <= 60 - len("^C")
 
 
 def test_nothing_goes_to_stdout_and_nothing_is_measured_afterwards(capfd: pytest.CaptureFixture[str]) -> None:

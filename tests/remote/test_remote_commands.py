@@ -65,7 +65,9 @@ def run(folder: Path, *args: str) -> tuple[int, str, str]:
 
 
 def test_with_keys_from_keygen_a_pipeline_in_processes_is_received(folder: Path, address: str) -> None:
-    assert run(folder, "keygen", "keys")[0] == 0
+    assert run(folder, "keygen", "keys", "--json", "files.json")[0] == 0
+    made = json.loads((folder / "files.json").read_text())["files"]
+    assert sorted(made) == sorted(str(path.relative_to(folder)) for path in (folder / "keys").iterdir())
     mine, theirs = ("--key", "keys/sender.key_secret"), ("--peer", "keys/receiver.key")
     sender = begin(folder, "serve", "pipeline:make_flow", "--to", address, "--passes", "2", "--workers", "2",
                    "--name", "node1", "--json", "sent.json", *mine, *theirs)  # fmt: skip

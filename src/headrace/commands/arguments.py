@@ -39,7 +39,7 @@ def write_file(path: Path, text: str, option: str = "--json") -> None:
     """Write all of it, or nothing. A pipe or a device is written to."""
     try:
         if _is_stream(path):
-            path.write_text(text)
+            path.write_text(text, encoding="utf-8")
         else:
             _replace(_target(path), text)
     except OSError as error:
@@ -50,7 +50,7 @@ def _replace(path: Path, text: str) -> None:
     """Under a new name first, then renamed."""
     new = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with open(new, "x") as file:
+        with open(new, "x", encoding="utf-8") as file:
             file.write(text)
         os.replace(new, path)
     except BaseException:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from ..errors import DataFlowError, StateError
@@ -12,7 +13,7 @@ from ..flow import DataFlow
 from ..formats.registry import FORMATS, Format, format_of
 from ..formats.sharded import save_shards
 from ..formats.urls import is_url
-from .arguments import number
+from .arguments import check_writable, number, write_json
 from .targets import Refusal, Run, blaming_user, load_flow
 
 __all__ = ["convert"]
@@ -34,7 +35,7 @@ def convert(parser: argparse.ArgumentParser) -> Run:
 
       $ headrace convert pipeline:make_flow numbers.lmdb
       $ headrace convert numbers.lmdb numbers.parquet --shards 4 --processes 2
-      $ headrace convert 'numbers-*.parquet' numbers.tfrecord --codec example
+      $ headrace convert 'numbers-*.parquet' numbers.tfrecord --codec example --json counts.json
     """
     parser.add_argument("source", metavar="IN", help="what to read: a file, a folder, a pattern, or module:flow")
     parser.add_argument("target", metavar="OUT", help="the file to write")
@@ -55,10 +56,13 @@ def convert(parser: argparse.ArgumentParser) -> Run:
     parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
     parser.add_argument("--resume", action="store_true", help="go on with what an earlier run has left unfinished")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write what was done to a file as well")
     return _convert
 
 
 def _convert(args: argparse.Namespace) -> int:
+    if args.json is not None:
+        check_writable(args.json)
     try:
         form = format_of(args.target)
     except ValueError as error:
@@ -77,6 +81,8 @@ def _convert(args: argparse.Namespace) -> int:
         raise Refusal("; ".join([_text(error), *map(_options, getattr(error, "__notes__", []))])) from None
     if not args.quiet:
         print(f"{count} datapoints written", file=sys.stderr)
+    if args.json is not None:
+        write_json(args.json, {"source": args.source, "target": args.target, "datapoints": count})
     return 0
 
 

@@ -82,7 +82,7 @@ def observe(args: argparse.Namespace, *, trace: bool = False) -> Observation:
         _ = observation.last
     except ValueError as error:
         if observation.interrupted:
-            raise KeyboardInterrupt from None
+            raise KeyboardInterrupt(str(error)) from None
         raise Refusal(str(error)) from None
     return observation
 

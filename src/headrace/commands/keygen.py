@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from .arguments import check_writable, write_json
 from .targets import Refusal, Run
 
 __all__ = ["keygen"]
@@ -18,7 +19,7 @@ def keygen(parser: argparse.ArgumentParser) -> Run:
 
     Example:
       $ headrace keygen keys
-      $ headrace keygen keys --name node1 --name node2
+      $ headrace keygen keys --name node1 --name node2 --json files.json
 
       # here, with keys/receiver.key_secret and the senders' public keys:
       $ headrace receive tcp://*:5555 --key keys/receiver.key_secret --peer keys/node1.key --peer keys/node2.key
@@ -29,12 +30,15 @@ def keygen(parser: argparse.ArgumentParser) -> Run:
     parser.add_argument(
         "--name", metavar="NAME", action="append", help="whose keys; may be given again (default: receiver and sender)"
     )
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the names of the files to a file as well")
     return _keygen
 
 
 def _keygen(args: argparse.Namespace) -> int:
     from ..remote.security import write_keys
 
+    if args.json is not None:
+        check_writable(args.json)
     try:
         files = write_keys(args.folder, args.name or ["receiver", "sender"])
     except FileExistsError as error:
@@ -45,4 +49,6 @@ def _keygen(args: argparse.Namespace) -> int:
         raise Refusal(str(error)) from None
     for file in files:
         print(file)
+    if args.json is not None:
+        write_json(args.json, {"files": [str(file) for file in files]})
     return 0

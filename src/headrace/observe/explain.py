@@ -128,7 +128,8 @@ def explain(flow: DataFlow, seconds: float = 10, *, consumer_ms: float | None = 
     """Run a pipeline for a while, and say what limits it and what to change.
 
     It is read pass after pass, by a loop that does nothing, or, with ``consumer_ms``, by one that takes so long for
-    each datapoint, as a training step would. Afterwards the flow is as before, with its workers still there.
+    each datapoint, as a training step would. The passes count, as all passes do: a later one shuffles as the next one
+    after them, and a state that was loaded before is used up by the first. The workers are still there afterwards.
 
     Args:
         flow: the pipeline.

@@ -19,6 +19,7 @@ from . import metering
 from .copies import Inside, look_into
 from .counters import Slice, Slices
 from .stats import Stats, take
+from .units import seconds_text
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -165,6 +166,11 @@ class Observation:
             if self.interrupted:
                 raise ValueError("nothing was measured: it was interrupted before the first datapoint")
             raise ValueError("nothing to measure: the flow is empty")
+        if self.interrupted:
+            raise ValueError(
+                f"interrupted: the first datapoint came after {seconds_text(self.first_s)}, and {self._datapoints} in "
+                f"all, too few to say what limits"
+            )
         raise ValueError(
             f"nothing to measure: the flow gave {self._datapoints} datapoints in {self.seconds:g} s; observe it longer"
         )

@@ -13,7 +13,7 @@ from .counters import Counters
 from .machine import process_memory_bytes, run_delay_s, threads_run_delay_s
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
 __all__ = ["FlowStats", "PoolStats", "Stats", "take"]
 
@@ -177,7 +177,7 @@ class Stats:
         waited = flow.pool.wait_s if flow.pool is not None else 0.0
         return max(0.0, flow.seconds - below - waited)
 
-    def __rich__(self) -> Table:
+    def __rich__(self) -> RenderableType:
         from .tables import stats_table
 
         return stats_table(self)

@@ -27,13 +27,13 @@ class Watch:
     Args:
         flow: the pipeline.
         every_s: how often it is shown anew.
-        file: where; default: stderr.
+        file: where; default: stderr, if there is one.
     """
 
     def __init__(self, flow: DataFlow, every_s: float | None, file: TextIO | None):
         self._flow = flow
         self._file = file if file is not None else sys.stderr
-        self._terminal = self._file.isatty()
+        self._terminal = self._file is not None and self._file.isatty()
         self._every_s = every_s if every_s is not None else 0.5 if self._terminal else _LINE_EVERY_S
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -89,8 +89,11 @@ class Watch:
         now = take(self._flow)
         between, self._last = now - self._last, now
         if self._live is not None:
-            self._live.update(between, refresh=True)
-        else:
+            from rich.constrain import Constrain
+
+            # What a terminal echoes for Ctrl-C stays on the last line: one more line would not be wiped out.
+            self._live.update(Constrain(between, self._live.console.width - len("^C")), refresh=True)
+        elif self._file is not None:
             print(_line(between), file=self._file, flush=True)
 
 

@@ -181,5 +181,5 @@ def check_state_file(value: Any, ack: bool) -> None:
 
 
 def _bar(flow: DataFlow, name: str, progress: bool | None) -> Any:
-    shown = sys.stderr.isatty() if progress is None else progress
+    shown = sys.stderr is not None and sys.stderr.isatty() if progress is None else progress
     return progress_bar(total=known_length(flow), desc=name, unit="dp", disable=not shown, leave=True)
