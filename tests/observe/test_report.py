@@ -81,6 +81,20 @@ def test_the_page_needs_no_network_and_says_what_limits(observed: Observation) -
         assert f"<h2>{title}" in text
 
 
+def test_names_too_long_for_the_graph_are_cut_and_told_in_full_below() -> None:
+    class ReadsTokenizesAndNormalizesEverythingThatThereIsToRead(hr.ProxyDataFlow):
+        pass
+
+    flow = ReadsTokenizesAndNormalizesEverythingThatThereIsToRead(hr.MapData(numbers(), slow))
+    observation = Observation(flow, 0.3, progress=False)
+    observation.run()
+    text = page(observation, "long names")
+
+    assert re.search(r"</title>ReadsTokenizesAndNormalizes\w+…</text>", text)
+    assert "<td>ReadsTokenizesAndNormalizesEverythingThatThereIsToRead</td>" in text
+    assert "<td>MapData (slow)</td>" in text
+
+
 def test_the_trace_has_workers_as_tracks_datapoints_as_slices_and_waits(observed: Observation) -> None:
     events = json.loads(json.dumps(trace_events(observed)))["traceEvents"]
 

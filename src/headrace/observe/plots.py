@@ -26,9 +26,10 @@ def lines(series: Sequence[Line], unit: Callable[[float], str], shaded: Sequence
     """
     xs = [x for _, points in series for x, _ in points]
     ys = [y for _, points in series for _, y in points]
-    if not xs:
+    if len(xs) <= len(series):  # a line has two points
         return '<p class="none">not enough was measured for a plot</p>'
-    right, top = max([*xs, 1e-9]), _round_up(max([*ys, 1e-9]))
+    room = 1.15 if shaded else 1.0  # for the names of stretches
+    right, top = max([*xs, 1e-9]), _round_up(room * max([*ys, 1e-9]))
     parts = [_band(a, min(b, right), name, right) for a, b, name in shaded]
     parts += [_rule(_y(value, top), unit(value)) for value in _ticks(top)]
     parts += [_tick(_x(value, right), f"{value:g} s") for value in _ticks(right) if value <= right]

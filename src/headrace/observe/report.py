@@ -45,7 +45,6 @@ def page(observation: Observation, title: str) -> str:
             "Pipeline",
             _pipeline(observation.flow, verdict),
             "The length of a bar: its part of the time of the consumer's thread, which does all of these in turn.",
-            "tall",
         ),
         _section("Throughput", plots.lines([("datapoints/s", _rates(observation))], _rate, _phases(observation))),
         *(_section(*channel) for channel in _channels(observation)),
@@ -56,7 +55,7 @@ def page(observation: Observation, title: str) -> str:
         ),
         _section("Processors", plots.lines([("cores in use", _cores(observation))], lambda v: f"{v:g}")),
         _section("Memory", plots.lines([("all processes", _memory(observation))], bytes_text)),
-        _section("Flows", _flows_table(verdict), kind="wide"),
+        _section("Flows", _flows_table(observation.flow, verdict), kind="wide"),
         _section("Environment", _table(_environment(observation)), kind="wide"),
     ]
     body = "".join(sections)
@@ -72,6 +71,8 @@ def page(observation: Observation, title: str) -> str:
 
 _NODE = 76
 """How tall a node of the graph is."""
+_LETTER = 10
+"""How wide a letter of a name is in it, on a phone, where they are largest."""
 
 
 def _text(text: object) -> str:
@@ -112,7 +113,8 @@ def _pipeline(flow: DataFlow, verdict: Verdict) -> str:
         if number:
             svg.append(f'<path class="edge" d="M{x + 6} {y} v-14 m-4 5 l4 -5 l4 5"/>')
         mark = '<tspan class="mark">limits </tspan>' if limits else ""
-        svg.append(f'<text class="name" x="{x}" y="{y + 16}">{_text(name)}</text>')
+        said = f"<title>{_text(name)}</title>{_text(_cut(name, room))}"
+        svg.append(f'<text class="name" x="{x}" y="{y + 16}">{said}</text>')
         svg.append(_box("track", x, y, room))
         if works or waits:
             svg.append(_box("node limit" if limits and not waits else "node", x, y, wide))
@@ -122,6 +124,12 @@ def _pipeline(flow: DataFlow, verdict: Verdict) -> str:
     svg.append("</svg>")
     legend = '<span class="key node">works</span><span class="key wait">waits for its workers</span>'
     return "".join(svg) + f'<p class="legend">{legend}</p>'
+
+
+def _cut(name: str, room: float) -> str:
+    """A name that has its place in the graph; all of it is seen under the pointer, and in the table of flows."""
+    most = int(room / _LETTER)
+    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def _box(kind: str, x: float, y: float, wide: float) -> str:
@@ -203,7 +211,7 @@ def _channels(observation: Observation) -> Iterator[tuple[str, str, str]]:
             ("workers", [(t, float(s.workers)) for t, s in zip(at, samples, strict=True)]),
         ]
         note = "Many done: the consumer is slower. None done: the workers are."
-        yield f"Channel of {type(flow).__name__}", plots.lines(series, lambda v: f"{v:,.4g}"), note
+        yield f"Channel of {name_of(flow)}", plots.lines(series, lambda v: f"{v:,.4g}"), note
 
 
 def _rate(value: float) -> str:
@@ -213,15 +221,16 @@ def _rate(value: float) -> str:
 # -- tables
 
 
-def _flows_table(verdict: Verdict) -> str:
+def _flows_table(flow: DataFlow, verdict: Verdict) -> str:
     head = ("flow", "datapoints", "own time", "workers", "busy", "CPU of workers", "results", "retried", "failed")
+    names = [name_of(f) for f in walk(flow)]
     rows = []
-    for flow in reversed(verdict.stats.flows):
-        own_s, pool = verdict.stats.own_s(flow), flow.pool
+    for stats in reversed(verdict.stats.flows):
+        own_s, pool, name = verdict.stats.own_s(stats), stats.pool, names[stats.number]
         rows.append(
             [
-                flow.name if flow.here else f"{flow.name} (in copies)",
-                "" if flow.datapoints is None else f"{flow.datapoints:,}",
+                name if stats.here else f"{name} (in copies)",
+                "" if stats.datapoints is None else f"{stats.datapoints:,}",
                 "" if own_s is None else seconds_text(own_s),
                 "" if pool is None else str(pool.workers),
                 "" if pool is None else percent(pool.busy),
@@ -263,9 +272,9 @@ _STYLE = """
 --a:#6ea2ff;--b:#f0a050;--c:#8b98a5;--limit:#ff6b74;--wait:#3d4f6b}}
 *{box-sizing:border-box}body{margin:0;background:var(--back);color:var(--text);
 font:15px/1.5 system-ui,-apple-system,"Segoe UI",sans-serif}
-main{max-width:1120px;margin:0 auto;padding:20px 16px;display:grid;gap:16px;
-grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr))}
-header,footer,section.wide{grid-column:1/-1}header .title{margin:0;color:var(--soft);overflow-wrap:anywhere}
+main{max-width:1120px;margin:0 auto;padding:20px 16px;columns:2 440px;column-gap:16px}
+header,footer,section.wide{column-span:all}section{break-inside:avoid;margin:0 0 16px}section.wide{margin-top:16px}
+header{margin:0 0 16px}header .title{margin:0;color:var(--soft);overflow-wrap:anywhere}
 h1{font-size:1.25rem;line-height:1.4;font-weight:600;margin:.3rem 0 1rem;overflow-wrap:anywhere}
 h1 em{font-style:normal;font-size:.75rem;text-transform:uppercase;letter-spacing:.06em;color:#fff;
 background:var(--limit);border-radius:4px;padding:.2em .6em;vertical-align:.15em;margin-right:.4em}
@@ -284,7 +293,6 @@ background:var(--a)}.key.s1::before{background:var(--b)}.key.s2::before{backgrou
 .key.wait::before{background:var(--wait)}
 svg text.detail{font-size:12px}svg text.name{fill:var(--text);font-size:13px;font-weight:600}
 .mark{fill:var(--limit);font-weight:700}
-section.tall{grid-row:span 2}
 .track{fill:var(--rule);opacity:.5}.node{fill:var(--a)}.wait{fill:var(--wait)}
 .node.limit,.wait.limit{fill:var(--limit)}.edge{fill:none;stroke:var(--soft);stroke-width:1.5}
 .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.85rem;font-variant-numeric:tabular-nums}
