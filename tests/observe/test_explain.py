@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,6 +32,24 @@ def test_a_slow_source_is_named_and_more_workers_are_not_advised() -> None:
     assert "more workers will not help" in verdict.text
     assert "SlowSource takes" in verdict.text
     assert verdict.busy > 0.5
+
+
+def test_a_source_that_waits_for_others_is_not_to_be_read_in_copies(tmp_path: Path) -> None:
+    address = f"ipc://{tmp_path}/socket"
+
+    def send() -> None:
+        with pytest.raises(hr.PeerLost):  # once the receiver has seen enough
+            hr.send_dataflow_zmq(hr.MapData(hr.DataFromList([1, 2, 3]), slow), address, timeout_s=2)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    remote = hr.RemoteDataZMQ(address, timeout_s=30)
+    verdict = explain(hr.BatchData(remote, 2))
+    sender.join()
+
+    assert (verdict.kind, verdict.flow) == ("source", remote)
+    assert "waits for its senders" in verdict.text
+    assert "copies" not in verdict.text
 
 
 def test_a_slow_stage_of_this_process_is_named_and_should_move_to_workers() -> None:

@@ -85,16 +85,20 @@ def test_with_keys_from_keygen_a_pipeline_in_processes_is_received(folder: Path,
 
 
 def test_bench_measures_and_ctrl_c_ends_a_sender(folder: Path, address: str) -> None:
-    sender = begin(folder, "serve", "pipeline:make_flow", "--to", address)
+    sender = begin(folder, "serve", "pipeline:make_flow", "--to", address, "--json", "sent.json")
     code, out, _ = run(folder, "receive", address, "--bench", "--seconds", "0.3", "--json", "got.json")
     sender.send_signal(signal.SIGINT)
-    _, err = sender.communicate(timeout=20)
+    said, err = sender.communicate(timeout=20)
 
     assert code == 0
     assert "datapoints/s" in out
     assert json.loads((folder / "got.json").read_text())["speed"]["count"] > 0
     assert sender.returncode == 130
     assert "Traceback" not in err
+    sent = json.loads((folder / "sent.json").read_text())
+    assert sent["interrupted"]
+    assert sent["datapoints"] >= json.loads((folder / "got.json").read_text())["speed"]["count"]
+    assert f"sent {sent['datapoints']:,} datapoints" in said
 
 
 def test_a_sender_that_is_interrupted_may_come_back(folder: Path, address: str) -> None:

@@ -350,7 +350,7 @@ class _Case:
         elif kind == "source":
             text = (
                 f"the source limits: {part.name} takes {share} of the time of this process; more workers will not "
-                f"help. Make it give less (file names, not data), or read it in copies: {_runner_line()}."
+                f"help. {self._source_remedy(f)}"
             )
         elif kind == "stage":
             text = (
@@ -362,6 +362,13 @@ class _Case:
             assert f.pool is not None
             text = self._parents_transport(part, f.pool)
         return self._made(kind, part.number, part.fraction, gain, None, text, note)
+
+    def _source_remedy(self, f: FlowStats | None) -> str:
+        if f is not None and f.name == "RemoteDataZMQ":
+            return "It waits for its senders, or takes in what they send: explain the pipeline of one, or start more."
+        if f is not None and f.name == "DataFromQueue":
+            return "It waits for what fills the queue: make that faster."
+        return f"Make it give less (file names, not data), or read it in copies: {_runner_line()}."
 
     def _parents_transport(self, part: Part, pool: PoolStats) -> str:
         share = percent(part.fraction)
