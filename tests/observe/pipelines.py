@@ -27,6 +27,14 @@ def quick(number: int) -> int:
     return number
 
 
+def spin(number: int) -> int:
+    """Two milliseconds of a processor."""
+    until = time.process_time() + 0.002
+    while time.process_time() < until:
+        pass
+    return number
+
+
 def slow(number: int) -> int:
     time.sleep(0.01)
     return number

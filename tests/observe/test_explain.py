@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pipelines import MANY, BigArrays, SlowSource, numbers, quick, slow
+from pipelines import MANY, BigArrays, SlowSource, numbers, quick, slow, spin
 
 import headrace as hr
 from headrace.observe.explain import verdict_of
@@ -59,6 +59,14 @@ def test_a_slow_stage_of_this_process_is_named_and_should_move_to_workers() -> N
     assert (verdict.kind, verdict.flow) == ("stage", stage)
     assert "Move it to workers: MultiProcessMapData(ds, " in verdict.text
     assert "slow" in verdict.text
+
+
+def test_on_one_core_it_does_not_advise_a_single_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headrace.observe.explain.available_cores", lambda: 1)
+    here = explain(hr.MapData(numbers(), slow))
+    in_workers = explain(hr.MultiProcessMapData(numbers(), 2, spin))
+    assert "Move it to workers: MultiProcessMapData(ds, 2, slow)" in here.text
+    assert "The only core it may use is in use: more workers will not help here." in in_workers.text
 
 
 @pytest.mark.parametrize("mapper", [hr.MultiProcessMapData, hr.MultiThreadMapData])

@@ -308,13 +308,9 @@ class _Case:
             )
         if on_core < 0.5:
             return f"{reach}. They mostly wait (each uses {percent(on_core)} of a core), so there may be many."
-        cores = available_cores()
         useful = pool.workers + max(0, math.floor(self._free_cores() / on_core + 0.25))
         if useful <= pool.workers:
-            return (
-                f"All {cores} {_cores(cores)} of this machine are in use: more workers will not help here. "
-                f"With more cores, {reach}."
-            )
+            return f"{_cores_in_use()}: more workers will not help here. With more cores, {reach}."
         if useful < needed:
             return f"{reach}. This machine has cores for about {useful}: {rate_text(self._rate_of(pool, useful))}."
         return f"{reach}."
@@ -390,7 +386,7 @@ class _Case:
         flow = self.flows[f.number] if f is not None else None
         func = getattr(flow, "func", None)
         if type(flow).__name__ == "MapData" and func is not None:
-            return f"Move it to workers: MultiProcessMapData(ds, {available_cores()}, {spelled(func)})."
+            return f"Move it to workers: MultiProcessMapData(ds, {_several()}, {spelled(func)})."
         if type(flow).__name__ == "BatchData":
             return "Let workers make the batches: MultiProcessMapAndBatchData."
         return f"Move it to workers: {_runner_line()}."
@@ -459,9 +455,15 @@ def _workers(pool: PoolStats) -> str:
     return "worker" if pool.workers == 1 else f"{pool.workers} workers"
 
 
-def _cores(count: int) -> str:
-    return "core" if count == 1 else "cores"
+def _cores_in_use() -> str:
+    cores = available_cores()
+    return "The only core it may use is in use" if cores == 1 else f"All {cores} cores of this machine are in use"
+
+
+def _several() -> int:
+    """How many workers to begin with: one for each core, but one alone would only be on the way."""
+    return max(2, available_cores())
 
 
 def _runner_line() -> str:
-    return f"MultiProcessRunnerZMQ(ds, {available_cores()}, shard=True)"
+    return f"MultiProcessRunnerZMQ(ds, {_several()}, shard=True)"
