@@ -103,6 +103,18 @@ def test_nothing_goes_to_stdout_and_nothing_is_measured_afterwards(capfd: pytest
     assert capfd.readouterr().out == ""
 
 
+def test_who_looks_less_long_leaves_the_others_their_figures() -> None:
+    with flow_of() as flow, hr.watch(flow, file=io.StringIO()) as watching:
+        list(flow)
+        with hr.watch(hr.MapData(flow, quick), file=io.StringIO()):
+            pass
+        hr.explain(flow, 0.3, progress=False)
+        before = watching.stats.flows[-1].datapoints
+        list(flow)
+        assert watching.stats.flows[-1].datapoints == before + 20
+    assert flow.stats().flows[-1].datapoints is None
+
+
 def test_an_error_in_the_loop_passes_through() -> None:
     with pytest.raises(ZeroDivisionError), hr.watch(flow_of(), file=io.StringIO()):
         raise ZeroDivisionError

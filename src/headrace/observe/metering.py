@@ -31,9 +31,11 @@ class Meter:
         seconds: spent in it and in the flows below.
         name: of the flow.
         slices: None, or what a trace is made of.
+        looking: how many look at it.
     """
 
     def __init__(self, name: str) -> None:
+        self.looking = 0
         self.datapoints = 0
         self.seconds = 0.0
         self.name = name
@@ -63,9 +65,14 @@ def attach(flow: DataFlow) -> None:
     for below in read_here(flow):
         if below._runtime.meter is None:
             below._runtime.meter = Meter(type(below).__name__)
+        below._runtime.meter.looking += 1
 
 
 def detach(flow: DataFlow) -> None:
-    """Measure no more, from the next pass on. What was measured is forgotten."""
+    """Look no more. If nobody else does, nothing is measured from the next pass on, and what was is forgotten."""
     for below in read_here(flow):
-        below._runtime.meter = None
+        meter = below._runtime.meter
+        if meter is not None:
+            meter.looking -= 1
+            if not meter.looking:
+                below._runtime.meter = None

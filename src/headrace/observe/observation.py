@@ -196,8 +196,9 @@ class Observation:
                 if not hasattr(phase, "stats"):
                     phase.end(broken_off=True)
             for flow in read_here(self.flow):
-                if flow._runtime.counters is not None:
-                    flow._runtime.counters.slices = None
+                for books in (flow._runtime.counters, flow._runtime.meter):
+                    if books is not None:
+                        books.slices = None
             metering.detach(self.flow)
 
     def _run(self, datapoints: Iterator[Any], bar: Any) -> None:
