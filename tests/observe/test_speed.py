@@ -24,6 +24,12 @@ def test_measures_after_the_warm_up(capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_the_progress_bar_can_be_switched_off(capsys):
+    for progress in (True, False):
+        hr.TestDataSpeed(hr.FakeData([(2,)], size=10), size=5, progress=progress).start()
+        assert ("dp/s" in capsys.readouterr().err) == progress
+
+
 def test_a_shorter_flow_ends_early():
     result = hr.TestDataSpeed(hr.FakeData([(2,)], size=10), size=100, warmup=4).start()
     assert (result.count, result.complete) == (6, False)

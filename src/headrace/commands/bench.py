@@ -95,10 +95,10 @@ def _plan(flow: DataFlow, args: argparse.Namespace, warmup: int | None) -> Measu
     if limit_s is None:
         limit_s = _SECONDS if args.size is None else math.inf
     if warmup is not None:
-        return Measurement(flow, args.size, warmup, limit_s=limit_s, quiet=True)
+        return Measurement(flow, args.size, warmup, limit_s=limit_s)
     known = [n for n in (args.size, _length(flow)) if n is not None]
     warmup = min([_WARMUP, *(n // 10 for n in known)])
-    return Measurement(flow, args.size, warmup, limit_s=limit_s, warmup_limit_s=_WARMUP_S, quiet=True)
+    return Measurement(flow, args.size, warmup, limit_s=limit_s, warmup_limit_s=_WARMUP_S)
 
 
 def _length(flow: DataFlow) -> int | None:

@@ -97,7 +97,7 @@ def _receive(args: argparse.Namespace) -> int:
 
 def _plan(remote: RemoteDataZMQ, seconds: float | None) -> Measurement:
     limit_s = seconds if seconds is not None else math.inf
-    return Measurement(remote, None, sys.maxsize, limit_s=limit_s, warmup_limit_s=_WARMUP_S, quiet=True)
+    return Measurement(remote, None, sys.maxsize, limit_s=limit_s, warmup_limit_s=_WARMUP_S)
 
 
 def _speed(measurement: Measurement | None) -> SpeedResult | None:

@@ -1,7 +1,8 @@
 """Readers of well-known data sets, from local copies. Nothing is downloaded unasked; ``download=True`` asks.
 
 The folder is an argument, or found below ``HEADRACE_DATASET`` (or ``TENSORPACK_DATASET``), under the name that
-tensorpack uses. The classes, their arguments and attributes are those of ``tensorpack.dataflow.dataset``.
+tensorpack uses. The classes, their arguments and attributes are those of ``tensorpack.dataflow.dataset``. The progress
+bar of a download is switched off by ``TQDM_DISABLE=1`` in the environment (with tqdm 4.66 or later).
 
 Example:
     >>> from headrace import dataset

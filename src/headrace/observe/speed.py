@@ -77,6 +77,7 @@ class TestDataSpeed(ProxyDataFlow):
         ds: the flow.
         size: how many datapoints are measured. A flow that has fewer is measured to its end.
         warmup: how many are read before, unmeasured.
+        progress: whether there is a progress bar on stderr.
 
     Iterating it measures first, prints the result, and then gives the flow's datapoints (of its next pass) unchanged.
 
@@ -93,13 +94,14 @@ class TestDataSpeed(ProxyDataFlow):
 
     __test__ = False  # or else pytest takes it for a test
 
-    def __init__(self, ds: Any, size: int = 5000, warmup: int = 0):
+    def __init__(self, ds: Any, size: int = 5000, warmup: int = 0, *, progress: bool = True):
         super().__init__(ds)
+        self.progress = bool(progress)
         self._size = check_count("size", size)
         self.warmup = check_count("warmup", warmup, least=0)
 
     def start(self) -> SpeedResult:
-        """Measure, under a progress bar on stderr.
+        """Measure.
 
         Raises:
             ValueError: the flow is empty, or ends in the warm-up.
@@ -109,7 +111,7 @@ class TestDataSpeed(ProxyDataFlow):
             >>> hr.TestDataSpeed(hr.FakeData([(2,)], size=10)).start().complete
             False
         """
-        measurement = Measurement(self.ds, self._size, self.warmup)
+        measurement = Measurement(self.ds, self._size, self.warmup, bar=self.progress)
         measurement.run()
         return measurement.result()
 
@@ -140,7 +142,7 @@ class Measurement:
         warmup: how many are read before, unmeasured.
         limit_s: how long to measure at most.
         warmup_limit_s: how long to warm up at most.
-        quiet: whether there is no progress bar where stderr is no terminal.
+        bar: whether there is a progress bar on stderr; None: if that is a terminal.
     """
 
     def __init__(
@@ -151,7 +153,7 @@ class Measurement:
         *,
         limit_s: float = math.inf,
         warmup_limit_s: float = math.inf,
-        quiet: bool = False,
+        bar: bool | None = None,
     ):
         self._flow = flow
         self._size = size
@@ -159,7 +161,7 @@ class Measurement:
         """How many datapoints the warm-up takes; once it has run, how many it took."""
         self._limit_s = limit_s
         self._warmup_limit_s = warmup_limit_s
-        self._quiet = quiet
+        self._bar = bar
         self._latencies = array.array("d")  # seconds; eight bytes each, so that a long run stays small
         self._read = 0
         self._nbytes = 0
@@ -169,12 +171,13 @@ class Measurement:
         self._ended = False
 
     def run(self) -> None:
-        """Read the flow, under a progress bar on stderr. Whatever the flow raises passes through."""
+        """Read the flow. Whatever it raises passes through."""
         self._flow.reset_state()
         now = time.perf_counter
         latencies, nbytes, read, warming = self._latencies, 0, 0, self.warmup > 0
         total = None if self._size is None else self.warmup + self._size
-        with progress_bar(total=total, unit="dp", leave=False, disable=None if self._quiet else False) as bar:
+        off = None if self._bar is None else not self._bar
+        with progress_bar(total=total, unit="dp", leave=False, disable=off) as bar:
             shown = begin = last = arrived = warm = now()
             try:
                 for read, dp in enumerate(self._flow, 1):
