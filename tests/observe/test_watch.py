@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-import re
 import sys
 import threading
 import urllib.request
+from pathlib import Path
 
 import pytest
+import terminal
 from pipelines import quick
 from rich.console import Console
 
@@ -58,7 +59,10 @@ def test_after_the_block_its_figures_are_still_there() -> None:
     assert watching.stats == before
 
 
-def test_on_a_terminal_it_is_a_table_that_disappears(capsys: pytest.CaptureFixture[str]) -> None:
+def test_on_a_terminal_it_is_a_table_that_disappears(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     screen = Screen(terminal=True)
     stdout = sys.stdout
     with flow_of() as flow, hr.watch(flow, 0.01, file=screen):
@@ -84,14 +88,47 @@ def test_on_a_narrow_terminal_columns_are_left_out_and_none_is_cut_off(columns: 
     assert ("memory" in shown.split()) == (columns >= 80)
 
 
-def test_what_ctrl_c_echoes_finds_room_in_the_last_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "60")
-    screen = Screen(terminal=True)
-    with flow_of() as flow, hr.watch(flow, 0.01, file=screen):
-        list(flow)
-        assert screen.written.wait(10)
-    lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue()).replace("\r", "\n").splitlines()
-    assert max(map(len, lines)) <= 60 - len("^C")
+PRINTS = """
+import sys
+import headrace as hr
+
+def tell(number):
+    if number % 10 == 0:
+        print(f"worker {1000 + number}", file=sys.stderr if number % 20 else sys.stdout, flush=True)
+    time.sleep(0.002)
+    return number
+
+import time
+with hr.MultiProcessMapData(hr.DataFromList(list(range(200)), shuffle=False), 2, tell) as flow:
+    print("begins", end="", flush=True)
+    with hr.watch(flow, 0.05):
+        time.sleep(0.2)
+        print(", and goes on")
+        for number in flow:
+            if number % 50 == 0:
+                print(f"the loop {1000 + number}")
+    print("over")
+"""
+
+
+def test_what_the_program_and_its_workers_print_stays_and_the_table_does_not(tmp_path: Path) -> None:
+    (tmp_path / "prints.py").write_text(PRINTS)
+    written = terminal.run(["prints.py"], tmp_path)
+
+    assert "datapoints" in written, "the table was there"
+    lines = terminal.shown(written)
+    assert (lines[0], lines[-2:]) == ("begins, and goes on", ["over", ""])
+    said = "\n".join(lines)  # beside what workers print there may be a bit of the table that they have covered
+    assert [n for n in range(0, 200, 10) if f"worker {1000 + n}" not in said] == []
+    assert [n for n in range(0, 200, 50) if f"the loop {1000 + n}" not in said] == []
+    assert "datapoints" not in said
+
+
+def test_a_terminal_that_cannot_draw_is_given_lines(tmp_path: Path) -> None:
+    (tmp_path / "prints.py").write_text(PRINTS)
+    written = terminal.run(["prints.py"], tmp_path, TERM="dumb")
+    assert "headrace: MultiProcessMapDataZMQ" in written
+    assert "\x1b" not in written
 
 
 def test_nothing_goes_to_stdout_and_nothing_is_measured_afterwards(capfd: pytest.CaptureFixture[str]) -> None:
