@@ -60,8 +60,25 @@ def test_every_flow_sees_its_end():
 def test_bad_input():
     with pytest.raises(ValueError, match="at least one flow"):
         hr.RandomMixData([])
-    with pytest.raises(hr.NoLengthError):
-        list(hr.RandomMixData([hr.DataFromGenerator(lambda: [1])]))
+    with pytest.raises(hr.NoLengthError, match=r"flow 1 has none \(DataFromGenerator has no length\)"):
+        hr.RandomMixData([L(1), hr.DataFromGenerator(lambda: [1])])
+
+
+def test_a_length_may_be_known_only_after_reset_state():
+    class Late(hr.DataFlow):
+        def reset_state(self):
+            super().reset_state()
+            self.rows = [1, 2]
+
+        def __len__(self):
+            return len(self.rows)
+
+        def __iter__(self):
+            return iter(self.rows)
+
+    flow = hr.RandomMixData([Late(), L(3)])
+    flow.reset_state()
+    assert sorted(flow) == [1, 2, 3]
 
 
 def test_resumes():

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._checks import check_flows
+from ..errors import NoLengthError
 from ..flow import RNGDataFlow
 from ..state import State
 
@@ -26,7 +27,7 @@ class RandomMixData(RNGDataFlow):
 
     Raises:
         TypeError, ValueError: at construction, ``df_lists`` is no list of flows, or empty.
-        NoLengthError: when it is iterated, a flow without length.
+        NoLengthError: at construction, a flow without length.
 
     Example:
         >>> import headrace as hr
@@ -37,6 +38,16 @@ class RandomMixData(RNGDataFlow):
 
     def __init__(self, df_lists: Any):
         self.df_lists = check_flows(df_lists)
+        for number, df in enumerate(self.df_lists):
+            try:
+                len(df)
+            except NoLengthError as error:
+                raise NoLengthError(
+                    f"RandomMixData mixes by length, but flow {number} has none ({error}); "
+                    "WeightedMix and RandomChooseData need none"
+                ) from None
+            except Exception:  # a flow of the user may know it only after reset_state()
+                continue
 
     def __len__(self) -> int:
         return sum(map(len, self.df_lists))
