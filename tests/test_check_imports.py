@@ -172,6 +172,21 @@ def test_bad_input_is_named(capsys, tmp_path, content, words):
     assert words in err
 
 
+def test_scripts_that_cannot_be_read_do_not_hide_the_others(capsys, tmp_path):
+    good, old, missing = (tmp_path / name for name in ("good.py", "old.py", "missing.py"))
+    good.write_text("from dataflow import MapData, DiskCacheData\n")
+    old.write_text("print 'hello'\n")
+    report = tmp_path / "report.json"
+
+    assert cli.main(["check-imports", str(old), str(good), str(missing), "--json", str(report)]) == 2
+    out, err = capsys.readouterr()
+    assert out.splitlines()[-1] == "1 the same, 0 changed, 1 gone"
+    assert f"{good}:1: MapData: same" in out
+    assert f"{old}:1: " in err
+    assert f"{missing} cannot be read" in err
+    assert [file["path"] for file in json.loads(report.read_text())["files"]] == [str(good)]
+
+
 def test_a_folder_is_refused(capsys, tmp_path):
     assert cli.main(["check-imports", str(tmp_path)]) == 2
     assert "Is a directory" in capsys.readouterr().err

@@ -59,18 +59,26 @@ def check_imports(parser: argparse.ArgumentParser) -> Run:
 def _check_imports(args: argparse.Namespace) -> int:
     if args.json is not None:
         check_writable(args.json)
-    found = {path: uses_in(_parse(path)) for path in dict.fromkeys(args.files)}
+    found: dict[Path, list[Use]] = {}
+    unread: list[str] = []
+    for path in dict.fromkeys(args.files):
+        try:
+            found[path] = uses_in(_parse(path))
+        except Refusal as refusal:
+            unread.append(str(refusal))
     for path, uses in found.items():
         for use in uses:
             print(f"{path}:{use.line}: {use.name}: {use.status}{f': {use.note}' if use.note else ''}")
     counts = {status: _distinct(found.values(), status) for status in ("same", "changed", "gone")}
     if any(counts.values()):
         print(f"{counts['same']} the same, {counts['changed']} changed, {counts['gone']} gone")
-    else:
+    elif found:
         print("nothing of tensorpack.dataflow is used")
     if args.json is not None:
         files = [{"path": str(path), "uses": [dataclasses.asdict(use) for use in uses]} for path, uses in found.items()]
         write_json(args.json, {"counts": counts, "files": files})
+    if unread:
+        raise Refusal("\n".join(unread))
     return FOUND_GONE if counts["gone"] else 0
 
 

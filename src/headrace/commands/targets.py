@@ -57,6 +57,10 @@ def load_object(target: str) -> Any:
     module_name, colon, path = target.partition(":")
     if not (module_name and colon and path):
         raise Refusal(f"{target!r} does not name a flow; write module:attribute, for example pipeline:make_flow")
+    if module_name.endswith(".py") or os.sep in module_name:
+        folder, name = os.path.split(module_name.removesuffix(".py"))
+        place = f", in the folder {folder}" if os.path.normpath(folder) != "." else ""
+        raise Refusal(f"{module_name!r} is the path of a file; name its module: {name}:{path}{place}")
     sys.path.insert(0, os.getcwd())
     found = _import(module_name)
     for name in path.split("."):
