@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pytest
@@ -21,7 +22,9 @@ def test_measures_after_the_warm_up(capsys):
     assert result.first_s > 0
     assert json.loads(json.dumps(result.to_dict()))["count"] == 50
     assert "datapoints/s" in str(result)
-    assert capsys.readouterr().out == ""
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert re.search(r"100%\|.*\| 60/60 \[.*[0-9.]+k?dp/s\]\n$", shown.err)
 
 
 def test_the_progress_bar_can_be_switched_off(capsys):
@@ -48,6 +51,15 @@ def test_iterating_measures_and_then_gives_the_data(capsys):
     assert list(flow) == [1, 2, 3]
     assert "datapoints/s" in capsys.readouterr().out
     assert len(flow) == 3
+
+
+def test_where_there_is_nothing_to_measure_the_data_is_given_all_the_same(capsys):
+    assert list(hr.TestDataSpeed([])) == []
+    assert "TestDataSpeed: nothing to measure: the flow is empty\n" in capsys.readouterr().out
+    assert list(hr.TestDataSpeed([1, 2, 3], warmup=3)) == [1, 2, 3]
+    assert "nothing to measure: the flow ended after 3 datapoints" in capsys.readouterr().out
+    with pytest.raises(ZeroDivisionError):
+        list(hr.TestDataSpeed(hr.MapData([0], lambda x: 1 / x)))
 
 
 def test_it_does_not_matter_whether_the_flow_was_reset():

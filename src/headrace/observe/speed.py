@@ -79,11 +79,12 @@ class TestDataSpeed(ProxyDataFlow):
         warmup: how many are read before, unmeasured.
         progress: whether there is a progress bar on stderr.
 
-    Iterating it measures first, prints the result, and then gives the flow's datapoints (of its next pass) unchanged.
+    Iterating it measures first, prints the result (or that there is none), and then gives the flow's datapoints (of its
+    next pass) unchanged.
 
     Raises:
-        TypeError, ValueError: at construction, a count that is not an integer, or too small; when measuring, a flow
-            that is empty, or ends in the warm-up.
+        TypeError, ValueError: at construction, a count that is not an integer, or too small; by `start`, a flow that is
+            empty, or ends in the warm-up.
 
     Example:
         >>> import headrace as hr
@@ -101,7 +102,7 @@ class TestDataSpeed(ProxyDataFlow):
         self.warmup = check_count("warmup", warmup, least=0)
 
     def start(self) -> SpeedResult:
-        """Measure.
+        """Measure, under a progress bar on stderr, which stays there with the rate (of the warm-up, too).
 
         Raises:
             ValueError: the flow is empty, or ends in the warm-up.
@@ -111,16 +112,23 @@ class TestDataSpeed(ProxyDataFlow):
             >>> hr.TestDataSpeed(hr.FakeData([(2,)], size=10)).start().complete
             False
         """
-        measurement = Measurement(self.ds, self._size, self.warmup, bar=self.progress)
-        measurement.run()
-        return measurement.result()
+        return self._measured(leave=True).result()
 
     def run(self, source: Any, state: State) -> Generator[Any, None, None]:
         """One pass; see `DataFlow.run`."""
         if not state.get("measured"):
-            print(self.start())
+            measurement = self._measured(leave=False)
+            try:
+                print(measurement.result())
+            except ValueError as nothing:  # the datapoints are given all the same
+                print(f"{type(self).__name__}: {nothing}")
             state["measured"] = True
         yield from source
+
+    def _measured(self, *, leave: bool) -> Measurement:
+        measurement = Measurement(self.ds, self._size, self.warmup, bar=self.progress, leave=leave)
+        measurement.run()
+        return measurement
 
     def fingerprint(self) -> str:
         """See `DataFlow.fingerprint`; what is measured decides which pass of the input comes next."""
@@ -143,6 +151,7 @@ class Measurement:
         limit_s: how long to measure at most.
         warmup_limit_s: how long to warm up at most.
         bar: whether there is a progress bar on stderr; None: if that is a terminal.
+        leave: whether the progress bar stays.
     """
 
     def __init__(
@@ -154,6 +163,7 @@ class Measurement:
         limit_s: float = math.inf,
         warmup_limit_s: float = math.inf,
         bar: bool | None = None,
+        leave: bool = False,
     ):
         self._flow = flow
         self._size = size
@@ -162,6 +172,7 @@ class Measurement:
         self._limit_s = limit_s
         self._warmup_limit_s = warmup_limit_s
         self._bar = bar
+        self._leave = leave
         self._latencies = array.array("d")  # seconds; eight bytes each, so that a long run stays small
         self._read = 0
         self._nbytes = 0
@@ -177,7 +188,7 @@ class Measurement:
         latencies, nbytes, read, warming = self._latencies, 0, 0, self.warmup > 0
         total = None if self._size is None else self.warmup + self._size
         off = None if self._bar is None else not self._bar
-        with progress_bar(total=total, unit="dp", leave=False, disable=off) as bar:
+        with progress_bar(total=total, unit="dp", leave=self._leave, disable=off) as bar:
             shown = begin = last = arrived = warm = now()
             try:
                 for read, dp in enumerate(self._flow, 1):
