@@ -132,6 +132,7 @@ def test_the_good_datapoints_of_a_failing_source_are_delivered(any_mapper: Face)
             got, raised = read(flow)
         assert got == list(range(23))
         assert type(raised) is error
+        assert any("input of" in note and "datapoint 23" in note for note in raised.__notes__)
 
 
 # -- runners

@@ -196,6 +196,8 @@ class MapConversation(Conversation):
                     self._iterator = iter(self._source)
                 items.extend(itertools.islice(self._iterator, count))
             except Exception as error:
+                number = self._intake.first + len(items)
+                error.add_note(f"headrace: raised by the input of {self._name}, for its datapoint {number}")
                 # What the input gave before it failed is delivered before the failure is.
                 self._intake.ended, self._source_error = True, error
                 return self._intake.open(items) if items else None
