@@ -263,8 +263,9 @@ class Conversation:
         if done.failures or done.discards:
             counters.failed += len(done.failures)
             counters.discarded += done.discards
-        if counters.slices is not None:
-            counters.slices.add(Slice(worker.slot, "work", done.began_s, done.busy_s, task.first, task.count))
+        slices = counters.slices
+        if slices is not None:
+            slices.add(Slice(worker.slot, "work", done.began_s, done.busy_s, task.first, task.count))
         if values:
             self._pace.worked(task.count, done.busy_s, nbytes)
         self._take(worker, task, done, values, nbytes)
@@ -329,10 +330,11 @@ class Conversation:
         self._lap()
 
     def _note(self, name: str, began_s: float, seconds: float, task: Task | None = None) -> None:
-        """Something that this process did, for the trace that is being recorded."""
-        assert self._counters.slices is not None
-        first, count = (task.first, task.count) if task is not None else (-1, 0)
-        self._counters.slices.add(Slice(-1, name, began_s, seconds, first, count))
+        """Something that this process did, for a trace."""
+        slices = self._counters.slices  # another thread may end the recording
+        if slices is not None:
+            first, count = (task.first, task.count) if task is not None else (-1, 0)
+            slices.add(Slice(-1, name, began_s, seconds, first, count))
 
     # -- what goes wrong
 
