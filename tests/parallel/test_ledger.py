@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from typing import Any
 
 from hypothesis import given
@@ -15,11 +16,12 @@ from headrace.parallel.ledger import Ledger
     sizes=st.lists(st.integers(1, 9), min_size=0, max_size=30),
     workers=st.integers(1, 5),
     ordered=st.booleans(),
-    chance=st.randoms(use_true_random=False),
+    seed=st.integers(0, 2**32),
 )
 def test_each_datapoint_is_delivered_once_and_in_its_turn(
-    sizes: list[int], workers: int, ordered: bool, chance: Any
+    sizes: list[int], workers: int, ordered: bool, seed: int
 ) -> None:
+    chance = random.Random(seed)  # of one number: hypothesis gives up on examples that take thousands
     ledger = Ledger(3, ordered=ordered)
     numbers = itertools.count()
     to_open = [[next(numbers) for _ in range(size)] for size in sizes]
