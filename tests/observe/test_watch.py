@@ -124,6 +124,28 @@ def test_what_the_program_and_its_workers_print_stays_and_the_table_does_not(tmp
     assert "datapoints" not in said
 
 
+FORKS = """
+import os
+import headrace as hr
+
+with hr.MultiThreadMapData(hr.DataFromList(list(range(200)), shuffle=False), 2, str) as flow, hr.watch(flow, 0.0005):
+    list(flow)
+    for number in range(100):
+        child = os.fork()
+        if child == 0:
+            print("child", number, flush=True)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+print("over")
+"""
+
+
+@pytest.mark.timeout(30)
+def test_a_child_that_is_forked_while_the_table_is_drawn_can_print(tmp_path: Path) -> None:
+    (tmp_path / "forks.py").write_text(FORKS)
+    assert "over" in terminal.run(["forks.py"], tmp_path, PYTHONWARNINGS="ignore")
+
+
 def test_a_terminal_that_cannot_draw_is_given_lines(tmp_path: Path) -> None:
     (tmp_path / "prints.py").write_text(PRINTS)
     written = terminal.run(["prints.py"], tmp_path, TERM="dumb")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -97,6 +98,7 @@ class _Screen:
         self._file = file
         self._console = Console(file=file)
         self._lock = threading.RLock()
+        self._pid = os.getpid()
         self._drawn = False
         self._wrapped: dict[str, Any] = {}
 
@@ -131,7 +133,9 @@ class _Screen:
             self._drawn = True
 
     def wipe(self) -> None:
-        """Erase what is below the cursor, if a table is there."""
+        """Erase what is below the cursor, if a table is there. A forked child has none, and may find the lock held."""
+        if os.getpid() != self._pid:
+            return
         with self._lock:
             if self._drawn:
                 self._write("\x1b[J")
