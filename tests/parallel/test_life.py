@@ -174,6 +174,66 @@ key.wait()
     assert (done.err, done.process.returncode) == ("", 0)
 
 
+@pytest.mark.parametrize("kind", ["threads", "zmq", "runner", "pipe", "thread runner"])
+def test_ctrl_c_at_any_line_leaves_nothing_and_the_flow_works_again(tmp_path: Path, kind: str) -> None:
+    """The signal comes while a line of the library runs, in turn each 29th of a pass and of close()."""
+    text = (
+        HEAD
+        + """
+import gc, multiprocessing, psutil, random
+home = os.path.dirname(hr.__file__)
+lines = struck = 0
+strike_at = random.randint(1, 29)
+place = "none"
+
+def count(frame, event, argument):
+    global lines, struck, place
+    if not frame.f_code.co_filename.startswith(home):
+        return None
+    if event == "line":
+        lines += 1
+        if lines == strike_at:
+            struck += 1
+            place = f"{frame.f_code.co_filename}:{frame.f_lineno}, line {strike_at} of the pass"
+            sys.settrace(None)
+            os.kill(os.getpid(), signal.SIGINT)
+    return count
+
+def held():
+    live = [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
+    return len(live), len(os.listdir("/proc/self/fd")), threading.active_count()
+
+multiprocessing.set_start_method("fork")
+first = make(sys.argv[1], same, 20)
+assert sorted(first) == list(range(20))
+first.close()
+del first
+before = held()
+while strike_at < 5000:
+    flow = make(sys.argv[1], same, 20)
+    lines = 0
+    try:
+        sys.settrace(count)
+        list(flow)
+        flow.close()
+    except KeyboardInterrupt:
+        pass
+    sys.settrace(None)
+    if lines < strike_at:
+        break
+    assert sorted(flow) == list(range(20)), place
+    flow.close()
+    del flow
+    gc.collect()
+    assert held() == before, (place, held(), before)
+    strike_at += 29
+assert struck > 50, struck
+"""
+    )
+    done = run_script(tmp_path, text, kind, timeout_s=50)
+    assert (done.err, done.process.returncode) == ("", 0)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("function", ["same", "slow", "busy"])
 def test_ctrl_c_gives_one_traceback(tmp_path: Path, kind: str, function: str) -> None:

@@ -6,6 +6,7 @@ import weakref
 from typing import Any
 
 from ..flow import DataFlow
+from .executors.ctrl_c import ctrl_c_held_back
 from .executors.process import START_METHODS, ProcessExecutor, default_start_method
 from .executors.thread import ThreadExecutor
 from .pool import Pool
@@ -44,13 +45,18 @@ class ParallelFlow(DataFlow):
         """The workers; started now if they are not there."""
         runtime = self._runtime
         if runtime.pool is None or runtime.pool.closed:
-            runtime.pool = self._make_pool()
-            runtime.pool.flow_name = type(self).__name__
-            if runtime.counters is None:
-                runtime.counters = runtime.pool.counters
-            runtime.pool.counters = runtime.counters
-            weakref.finalize(self, runtime.pool.close)
+            self._connect()
+            with ctrl_c_held_back():  # until somebody knows the workers, who can end them
+                runtime.pool = self._make_pool()
+                runtime.pool.flow_name = type(self).__name__
+                if runtime.counters is None:
+                    runtime.counters = runtime.pool.counters
+                runtime.pool.counters = runtime.counters
+                weakref.finalize(self, runtime.pool.close)
         return runtime.pool
+
+    def _connect(self) -> None:
+        """What comes before the workers, and may take so long that Ctrl-C has to end it."""
 
     def _make_pool(self) -> Pool:
         raise NotImplementedError("each face makes its own pool")

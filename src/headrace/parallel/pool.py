@@ -6,8 +6,9 @@ What the tasks mean is the engine's business.
 How it ends. ``close()`` makes all tasks void (`Signal`), asks each worker to stop, and waits; whoever has not left
 after a second is terminated, after another half killed. ``abort()``, after something like Ctrl-C that can strike
 between any two steps, asks nobody who can be terminated: perhaps half a message has been sent. While it waits it goes
-on receiving, so that no worker is stuck in sending. It is called by the flow, by its finalizer (garbage collection,
-interpreter exit), or after an error; in a forked child it does nothing, since nothing there belongs to the child.
+on receiving, so that no worker is stuck in sending, and another Ctrl-C has to wait. It is called by the flow, by its
+finalizer (garbage collection, interpreter exit), or after an error; in a forked child it does nothing, since nothing
+there belongs to the child.
 
 It may be called from another thread than the one that reads the flow. What talks to workers takes the pool's *turn*, so
 the two do not meet in a socket. The reader then finds the pool closed, which is a `DataFlowTerminated`.
@@ -30,6 +31,7 @@ from ..observe.counters import Counters
 from .autosize import AutoSize
 from .decoder import Unread
 from .executors.base import Executor, Handle
+from .executors.ctrl_c import ctrl_c_held_back
 from .ledger import Task
 from .messages import Message, Ping, Ready, Stop, Work
 from .programs import Program
@@ -138,16 +140,17 @@ class Pool:
     @_in_turn
     def start(self, slot: int) -> Worker:
         """Start a worker; it is sent nothing before it is ready."""
-        worker = Worker(next(self._numbers), slot)
-        address = self._transport.add(worker.number)
-        try:
-            worker.handle = self._executor.start(self._program, worker.number, address)
-        except BaseException:
-            self._transport.remove(worker.number)
-            raise
-        self.workers[worker.number] = worker  # at once: from here on it is ended, whatever happens
-        self._transport.watch(worker.number, worker.handle.sentinel)
-        return worker
+        with ctrl_c_held_back():  # between two of these lines it would leave a worker that nobody knows, or half knows
+            worker = Worker(next(self._numbers), slot)
+            address = self._transport.add(worker.number)
+            try:
+                worker.handle = self._executor.start(self._program, worker.number, address)
+            except BaseException:
+                self._transport.remove(worker.number)
+                raise
+            self.workers[worker.number] = worker
+            self._transport.watch(worker.number, worker.handle.sentinel)
+            return worker
 
     def next_stream(self) -> int:
         """Begin a new conversation: tasks of earlier ones are void from now on."""
@@ -274,32 +277,25 @@ class Pool:
 
     def close(self) -> None:
         """End all workers, see the module. Does nothing the second time."""
-        if not self._void_all():
-            return
-        alone = self._turn.acquire(blocking=False)
-        if not alone:  # another thread may be waiting for the workers: their end is what it can see
-            for worker in list(self.workers.values()):
+        with ctrl_c_held_back():
+            if not self._void_all():
+                return
+            if self._turn.acquire(blocking=False):
+                try:
+                    self._end_all(ask=True)
+                finally:
+                    self._turn.release()
+                return
+            for worker in list(self.workers.values()):  # another thread may be waiting for them: this is what it sees
                 worker.handle.kill(False)
-            self._turn.acquire()
-        try:
-            try:
-                if alone:
-                    self._ask_all()
-            finally:
-                self._end_mortal()
-                if not alone:
-                    self._ask_all()  # threads
-                self._give_back()
-        finally:
-            self._turn.release()
+        with self._turn, ctrl_c_held_back():
+            self._end_all(ask=False)
 
     def abort(self) -> None:
         """End all workers; no word is exchanged with those that can be ended without. Does nothing the second time."""
-        if self._void_all():
-            with self._turn:
-                self._end_mortal()
-                self._ask_all()  # threads
-                self._give_back()
+        with self._turn, ctrl_c_held_back():
+            if self._void_all():
+                self._end_all(ask=False)
 
     def _void_all(self) -> bool:
         """Make all tasks void; False if that has been done, or is not ours to do."""
@@ -310,6 +306,16 @@ class Pool:
         with contextlib.suppress(Exception):
             self._executor.signal.set(-1)
         return True
+
+    def _end_all(self, *, ask: bool) -> None:
+        try:
+            if ask:
+                self._ask_all()
+        finally:
+            self._end_mortal()
+            if not ask:
+                self._ask_all()  # threads
+            self._give_back()
 
     def _ask_all(self) -> None:
         for worker in self.workers.values():

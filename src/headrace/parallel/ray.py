@@ -105,6 +105,9 @@ class RayMapData(_Mapper):
         self.address = check_address(address)
         self._limits(item_timeout_s, max_items_per_worker, buffer_bytes, max_retries)
 
+    def _connect(self) -> None:
+        RaySession(self.address)
+
     def _make_pool(self) -> Pool:
         program = MapProgram(self._function, in_process=True)
         return ray_pool(program, self._workers, self.address, self.num_cpus, self.resources)
@@ -166,6 +169,9 @@ class RayRunner(_Runner):
         self.resources = check_resources(resources)
         self.address = check_address(address)
         self.max_retries = check_count("max_retries", max_retries)
+
+    def _connect(self) -> None:
+        RaySession(self.address)
 
     def _make_pool(self) -> Pool:
         program = self._program([self.ds], in_process=True)

@@ -31,7 +31,6 @@ from ..pickling import dumps_program, number_classes
 from ..programs import Program
 from ..threads import limit_loaded, limited
 from ..transports.base import Address
-from .ctrl_c import ctrl_c_held_back
 from .interpreter import start_interpreter
 from .memfd import SharedNumber, make_memfd, open_memfds, read_memfd
 from .worker_process import STACK_SIGNAL, Luggage, arrive, be_worker, program_arrives, this_parent
@@ -130,19 +129,7 @@ class ProcessExecutor:
         self._pickled: tuple[bytes, list[int]] | None = None
 
     def start(self, program: Program, worker: int, address: Address) -> ProcessHandle:
-        """See `Executor`. Ctrl-C waits, so that nobody is started of whom nobody knows."""
-        handle = None
-        try:
-            with ctrl_c_held_back():
-                handle = self._start(program, address)
-        except BaseException:
-            if handle is not None:
-                handle.kill(True)
-                handle.cause()
-            raise
-        return handle
-
-    def _start(self, program: Program, address: Address) -> ProcessHandle:
+        """See `Executor`."""
         if self.start_method == "fork":
             return self._fork(program, address)
         if self._pickled is None:
@@ -184,15 +171,14 @@ class ProcessExecutor:
         stack_fd = make_memfd(b"")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # Python's own words for the same; we said ours
-            with ctrl_c_held_back():
-                pid = os.fork()
-                if pid == 0:
-                    limit_loaded()
-                    os.environ.update(limited(os.environ))
-                    # Duplicates, because objects of the parent that die here close the originals.
-                    fds = [os.dup(fd) for fd in address.fds()]
-                    stack_fd = os.dup(stack_fd)
-                    be_worker(lambda: program, address, fds, self._signal_fd, stack_fd, parent)
+            pid = os.fork()
+            if pid == 0:
+                limit_loaded()
+                os.environ.update(limited(os.environ))
+                # Duplicates, because objects of the parent that die here close the originals.
+                fds = [os.dup(fd) for fd in address.fds()]
+                stack_fd = os.dup(stack_fd)
+                be_worker(lambda: program, address, fds, self._signal_fd, stack_fd, parent)
         return ProcessHandle(pid, lambda: os.waitpid(pid, 0)[1], stack_fd)
 
     def close(self) -> None:
