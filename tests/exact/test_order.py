@@ -88,7 +88,8 @@ def test_a_slow_datapoint_does_not_stop_the_others_while_the_window_has_room(ord
     if ordered:
         assert [n for n, _ in results] == list(range(COUNT))
     else:
-        assert [n for n, _ in results].index(0) >= 50
+        # Less than a hundred: results come in groups, and the third worker may be late with its own.
+        assert [n for n, _ in results].index(0) >= 20
 
 
 def test_unordered_gives_what_is_done_before_the_slow_one(tmp_path: Path) -> None:
