@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from senders import Start, Threads, end, reserved_port
+from strangers import Stranger
 
 from headrace.remote.security import write_keys
 
@@ -60,3 +61,10 @@ def keys(tmp_path: Path) -> Path:
     os.mkdir(folder / "known")
     os.link(folder / "sender.key", folder / "known" / "sender.key")
     return folder
+
+
+@pytest.fixture
+def stranger(address: str) -> Iterator[Stranger]:
+    one = Stranger(address)
+    yield one
+    one.close()

@@ -14,18 +14,18 @@ import numpy as np
 import headrace as hr
 
 
-def numbers(count: int, base: int) -> hr.DataFlow:
-    """Shuffled, so that a sender that starts again without its state gives something else."""
+def numbers(count: int, base: int, size: int) -> hr.DataFlow:
+    """Each with so many of it. Shuffled, so that a sender that starts again without its state gives something else."""
     ds = hr.DataFromList([base + n for n in range(count)], shuffle=True)
-    return hr.MapData(ds, lambda n: [n, np.full(50, n)])
+    return hr.MapData(ds, lambda n: [n, np.full(size, n)])
 
 
-def send(address: str, count: int, base: int = 0, delay_s: float = 0, **options: Any) -> None:
+def send(address: str, count: int, base: int = 0, size: int = 50, delay_s: float = 0, **options: Any) -> None:
     def slowly(dp: Any) -> Any:
         time.sleep(delay_s)
         return dp
 
-    flow = numbers(count, base)
+    flow = numbers(count, base, size)
     if delay_s:
         flow = hr.MapData(flow, slowly)
     result = hr.send_dataflow_zmq(flow, address, **options)
@@ -47,6 +47,8 @@ def receive(
     with flow:
         for seen, (n, array) in enumerate(flow, 1):
             assert array == [n] * 3 if listed else (array == n).all()
+            if not listed:
+                array[:] = -1  # it is ours: nobody may meet this again
             got.append(n)
             time.sleep(delay_s)
             if state is not None and seen % every == 0:

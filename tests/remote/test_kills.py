@@ -17,6 +17,7 @@ from senders import Start, end
 import headrace as hr
 
 COUNT = 200
+SIZES = pytest.mark.parametrize("size", [50, 20_000], ids=["in the message", "in shared memory"])
 
 
 def wait_for(condition: Any, process: subprocess.Popen[str]) -> None:
@@ -39,12 +40,16 @@ def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("bind", [True, False], ids=["the receiver binds", "the sender binds"])
-def test_a_sender_that_is_killed_goes_on_from_its_state(start: Start, address: str, tmp_path: Path, bind: bool) -> None:
+@SIZES
+def test_a_sender_that_is_killed_goes_on_from_its_state(
+    start: Start, address: str, tmp_path: Path, bind: bool, size: int
+) -> None:
     record = tmp_path / "record"
     receiver = start(
         "receive", address=address, record=str(record), passes=1, num_senders=1, ack=True, bind=bind, every=1
     )
-    options: dict[str, Any] = {"count": COUNT, "delay_s": 0.005, "passes": 1, "ack": True, "bind": not bind}
+    options: dict[str, Any] = {"count": COUNT, "size": size, "delay_s": 0.005, "passes": 1, "ack": True}
+    options["bind"] = not bind
     options["state_file"] = str(tmp_path / "state")
     sender = start("send", address=address, **options)
     for at in (COUNT // 4, COUNT * 3 // 4):
@@ -94,9 +99,12 @@ def test_with_workers_a_served_pipeline_that_is_killed_goes_on_exactly(
     assert sorted(json.loads(state.read_text())["got"]) == list(range(COUNT))
 
 
-def test_a_receiver_that_is_killed_goes_on_from_its_state(start: Start, address: str, tmp_path: Path) -> None:
+@SIZES
+def test_a_receiver_that_is_killed_goes_on_from_its_state(
+    start: Start, address: str, tmp_path: Path, size: int
+) -> None:
     state, record = tmp_path / "state", tmp_path / "record"
-    sender = start("send", address=address, count=COUNT, passes=1, ack=True)
+    sender = start("send", address=address, count=COUNT, size=size, passes=1, ack=True)
     options: dict[str, Any] = {
         "address": address, "record": str(record), "state": str(state), "passes": 1, "num_senders": 1, "ack": True,
         "delay_s": 0.004,
@@ -114,12 +122,16 @@ def test_a_receiver_that_is_killed_goes_on_from_its_state(start: Start, address:
 
 
 @pytest.mark.parametrize("seed", range(1))
-def test_whoever_is_killed_each_datapoint_arrives_once(start: Start, address: str, tmp_path: Path, seed: int) -> None:
+@SIZES
+def test_whoever_is_killed_each_datapoint_arrives_once(
+    start: Start, address: str, tmp_path: Path, seed: int, size: int
+) -> None:
     """Two senders with states, a receiver with a state; kills at random, also of several at once."""
     chance = random.Random(seed)
     programs: dict[str, tuple[str, dict[str, Any]]] = {
         f"sender-{n}": ("send", {
-            "address": address, "count": COUNT, "base": n * 10_000, "delay_s": 0.004, "passes": 1, "ack": True,
+            "address": address, "count": COUNT, "base": n * 10_000, "size": size, "delay_s": 0.004,
+            "passes": 1, "ack": True,
             "name": f"sender-{n}", "state_file": str(tmp_path / f"sender-{n}"),
         })
         for n in range(2)

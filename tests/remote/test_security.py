@@ -10,7 +10,7 @@ import socket
 import stat
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,12 @@ import numpy as np
 import pytest
 import zmq
 from senders import Threads
+from strangers import HELLO, STREAM, Stranger
 
 import headrace as hr
+from headrace.remote.packing import Packer
 from headrace.remote.security import write_keys
-from headrace.remote.wire import Kind, Packer, to_send, unpack
-
-STREAM = b"x" * 16
-HELLO = {"name": "stranger", "ack": False, "pickle": False, "hwm": 50, "buffer_bytes": 1 << 20}
+from headrace.remote.wire import Kind, to_send, unpack
 
 
 def receiver(keys: Path, address: str, **options: Any) -> hr.RemoteDataZMQ:
@@ -232,37 +231,6 @@ def test_the_side_that_connects_has_one_peer(keys: Path, address: str) -> None:
 # -- what strangers send
 
 
-class Stranger:
-    """Connects to a receiver, and says what it likes."""
-
-    def __init__(self, address: str):
-        self._context = zmq.Context()
-        self._socket = self._context.socket(zmq.DEALER)
-        self._socket.linger = 1000
-        self._socket.connect(address)
-
-    def say(self, *frames: Any) -> None:
-        self._socket.send_multipart(frames)
-
-    def greet(self, **changes: Any) -> None:
-        self.say(Packer().pack(Kind.HELLO, STREAM, 0, {**HELLO, **changes}).bytes)
-        self.say(Packer().pack(Kind.START, STREAM, 0, 0).bytes)
-
-    def hear(self) -> bytes:
-        assert self._socket.poll(10_000)
-        return self._socket.recv()
-
-    def close(self) -> None:
-        self._context.destroy()
-
-
-@pytest.fixture
-def stranger(address: str) -> Iterator[Stranger]:
-    one = Stranger(address)
-    yield one
-    one.close()
-
-
 def entry(number: int, *values: Any) -> bytes:
     return Packer().pack(Kind.DATA, STREAM, number, *values or [666]).bytes
 
@@ -359,12 +327,13 @@ def replies(stream: bytes) -> dict[str, bytes]:
     """What a receiver might say to a sender, if it were not one of headrace."""
     welcome, ack = (
         {
-            "several": ("a", b"b", "c", "d", "e"),
+            "several": ("a", b"b", "c", "d", "e", "f"),
             "a number": 5,
-            "short": (None, b"r" * 16, 50),
-            "negative": (-5, b"r" * 16, 50, 1000, 100_000),
-            "no room": (None, b"r" * 16, 0, 1000, 100_000),
-            "far ahead": (1000, b"r" * 16, 50, 1000, 100_000),
+            "short": (None, b"r" * 16, False, 50),
+            "negative": (-5, b"r" * 16, False, 50, 1000, 100_000),
+            "no room": (None, b"r" * 16, False, 0, 1000, 100_000),
+            "half shared": (None, b"r" * 16, 1, 50, 1000, 100_000),
+            "far ahead": (1000, b"r" * 16, False, 50, 1000, 100_000),
         },
         {"ack without limits": (0, 7), "ack far ahead": (1000, (5, 5))},
     )
@@ -438,7 +407,7 @@ def test_a_receiver_that_connects_finds_out_that_the_sender_has_another_version(
         thread.join()
     context.destroy(linger=0)
     assert told == [
-        f"the sender at {address} speaks another version of the protocol (99, here 2); install the same release of "
+        f"the sender at {address} speaks another version of the protocol (99, here 3); install the same release of "
         "headrace on both sides"
     ]
 
@@ -494,7 +463,7 @@ def test_a_sender_finds_out_that_the_receiver_has_another_version(address: str, 
     context.destroy(linger=0)
 
     assert isinstance(error, hr.ProtocolError)
-    assert "speaks version 7 of the protocol, this sender version 2; install the same release" in str(error)
+    assert "speaks version 7 of the protocol, this sender version 3; install the same release" in str(error)
 
 
 def test_a_sender_finds_out_that_nobody_of_headrace_answers(address: str, threads: Threads) -> None:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 import headrace as hr
 from headrace.plain_codec import MalformedError
-from headrace.remote.wire import EMPTY_BYTES, LIMITS, Kind, Packer, Values, VersionError, size, to_send, unpack
+from headrace.remote.packing import Packer
+from headrace.remote.wire import EMPTY_BYTES, LIMITS, Kind, Values, VersionError, size, to_send, unpack
 from headrace.testing import same
 
 STREAM = b"s" * 16

@@ -22,6 +22,7 @@ pages.
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import resource
@@ -34,7 +35,7 @@ import numpy.typing as npt
 
 from ..recycling import size_class
 
-__all__ = ["ArenaReader", "ArenaWriter", "Pinner", "create_arena", "pin"]
+__all__ = ["ArenaReader", "ArenaWriter", "Pinner", "create_arena", "is_arena", "pin"]
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -53,6 +54,9 @@ os.register_at_fork(after_in_child=_count_fork)
 
 _BLOCKS = 1 << 16
 
+_NAME = "headrace-arena"
+_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+
 _HOT_BYTES = 1 << 18
 """For blocks from this size on it pays to look for a freshly returned one, which is in the cache, each time."""
 
@@ -66,9 +70,21 @@ def create_arena() -> int:
     Returns:
         Its file descriptor, to be mapped by one `ArenaWriter` and one `ArenaReader`.
     """
-    fd = os.memfd_create("headrace-arena", os.MFD_CLOEXEC)
+    fd = os.memfd_create(_NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(fd, _BLOCKS + _address_space())
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
     return fd
+
+
+def is_arena(fd: int) -> bool:
+    """Whether a descriptor that came from elsewhere is one of `create_arena`: its size never changes, so what is read
+    from it cannot fail half-way.
+    """
+    try:
+        named = os.readlink(f"/proc/self/fd/{fd}").startswith(f"/memfd:{_NAME} ")
+        return named and fcntl.fcntl(fd, fcntl.F_GET_SEALS) & _SEALS == _SEALS and os.fstat(fd).st_size > _BLOCKS
+    except OSError:
+        return False
 
 
 def _address_space() -> int:
@@ -99,6 +115,7 @@ class ArenaWriter:
         self._sizes: list[int] = []
         self._free: dict[int, list[int]] = {}  # size class -> blocks, freed last on top
         self._pinned: set[int] = set()
+        self._held: set[int] = set()
 
     @property
     def used_bytes(self) -> int:
@@ -133,6 +150,14 @@ class ArenaWriter:
         if _forks == self._forks:
             self._flags[block] = _RETURNED
 
+    def hold(self, block: int) -> None:
+        """Do not use a block again before `let_go`, even if its reader has returned it: it may be sent again."""
+        self._held.add(block)
+
+    def let_go(self, block: int) -> None:
+        """What was held is not needed any more."""
+        self._held.discard(block)
+
     def trim(self, keep_bytes: int = 64 << 20) -> None:
         """Give the memory of free blocks back to the system, except for ``keep_bytes`` of each size class.
 
@@ -147,6 +172,8 @@ class ArenaWriter:
 
     def _collect(self) -> None:
         for block in np.flatnonzero(self._flags[: len(self._sizes)] >= _RETURNED).tolist():
+            if block in self._held:
+                continue
             if self._flags[block] == _PINNED:
                 self._pinned.add(block)
             self._flags[block] = _UNUSED
@@ -240,6 +267,10 @@ class ArenaReader:
 
         self._lent[block] = weakref.ref(array, give_back)
         return array
+
+    def has(self, block: int, offset: int, nbytes: int) -> bool:
+        """Whether such a place can be: `take` believes what it is told."""
+        return 0 <= block < _BLOCKS <= offset and 0 < nbytes <= len(self._map) - offset
 
     def drop(self, block: int) -> None:
         """Return a block that nobody will look at."""

@@ -8,6 +8,7 @@ the flow pauses.
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections import deque
@@ -16,8 +17,10 @@ from typing import NamedTuple
 
 import zmq
 
+from ..parallel.arena import ArenaWriter
 from ..plain_codec.describing import Described
-from .wire import Kind, Packer, size
+from .packing import LendingPacker, Lent, Packer
+from .wire import size
 
 __all__ = ["HOLD_S", "Alarm", "Bundle", "Bundler", "Grant", "Window"]
 
@@ -36,12 +39,14 @@ class Bundle(NamedTuple):
     Attributes:
         number: of the first one.
         entries: how many.
-        frame: the message.
+        frame: what is sent: the message, or where it is.
+        lent: the message, if it is not in the frame.
     """
 
     number: int
     entries: int
     frame: zmq.Frame
+    lent: Lent | None = None
 
     @property
     def end(self) -> int:
@@ -51,7 +56,11 @@ class Bundle(NamedTuple):
     @property
     def nbytes(self) -> int:
         """Its size."""
-        return len(self.frame)
+        return len(self.lent.memory) if self.lent is not None else len(self.frame)
+
+    def copied(self) -> Bundle:
+        """The same, all in the frame."""
+        return self if self.lent is None else self._replace(frame=self.lent.copy(), lent=None)
 
 
 class Grant(NamedTuple):
@@ -127,11 +136,20 @@ class Bundler:
         count = self.count
         paced = count * _PACE_S / max(self._made_s, 1e-9)
         self._most = int(max(1, min(2 * self._most, paced)))
-        return Bundle(self._number, count, self._packer.seal(Kind.DATA, self._stream, self._number))
+        return Bundle(self._number, count, *self._packer.seal_entries(self._stream, self._number))
+
+    def write_into(self, arena: ArenaWriter | None) -> None:
+        """From now on messages lie in this arena; None: they are what is sent."""
+        packer = LendingPacker(arena) if arena is not None else Packer()
+        packer.take_over(self._packer)
+        self._packer = packer
 
     def recycle(self, bundle: Bundle) -> None:
         """A message arrived, and is not needed again."""
-        self._packer.recycle(bundle.frame)
+        if bundle.lent is not None:
+            bundle.lent.let_go()
+        else:
+            self._packer.recycle(bundle.frame)
 
 
 class Window:
@@ -166,6 +184,11 @@ class Window:
     def covers(self, number: int) -> bool:
         """Whether an entry is in it."""
         return bool(self._bundles) and self._bundles[0].number <= number < self._bundles[-1].end
+
+    @property
+    def lent(self) -> bool:
+        """Whether a receiver may have written to what is in it."""
+        return any(bundle.lent is not None for bundle in itertools.islice(self._bundles, self._sent))
 
     @property
     def unsent(self) -> bool:
@@ -218,7 +241,8 @@ class Window:
         return lost
 
     def reconnected(self) -> None:
-        """There is a new connection, and nothing was sent over it."""
+        """There is a new connection, and nothing was sent over it, nor is what was lent to the old one lent to it."""
+        self._bundles = deque(bundle.copied() for bundle in self._bundles)
         self._recyclable = self._highest
         self._sent = self._sent_items = self._sent_bytes = 0
 

@@ -18,6 +18,7 @@ from ..plain_codec import MalformedError
 from .link import Link, Options, Patience, keep_freed_memory
 from .peers import Connection, Peers, read_hello
 from .security import Address, Gatekeeper, load_keys
+from .shared_memory import map_offered, read_offer
 from .streams import Stream, Streams
 from .wire import VERSION, Kind, Message, Values, VersionError, unpack
 
@@ -330,6 +331,8 @@ class Conversation:
         stream = self._peers.here[connection]
         if stream is None or message.stream != stream.id:
             raise MalformedError("a message without HELLO, or of another stream")
+        if message.kind is Kind.LENT:
+            message = stream.borrow(message, self._settings.max_item_bytes)
         if message.kind in (Kind.DATA, Kind.PASS_END, Kind.END):
             wrong = stream.put(message)
         elif message.kind is Kind.START:
@@ -354,10 +357,13 @@ class Conversation:
             self._complete_at = time.monotonic() + _LATECOMERS_S
         stream = self._peers.admit(connection, message.stream, hello["name"])
         stream.wishes = hello["hwm"], hello["buffer_bytes"]
+        if self._peers.links[connection[0]].private:
+            stream.memory = map_offered(read_offer(hello.get("memory")))
         grant = self._grant(stream)
         stream.allow(*grant)
         number = stream.taken if known else 0 if self._settings.ack else None
-        wanted = (number, self._run_id, *grant, self._settings.max_item_bytes)
+        stream.shared = stream.memory is not None
+        wanted = (number, self._run_id, stream.shared, *grant, self._settings.max_item_bytes)
         self._peers.send(connection, Kind.WELCOME, stream.id, 0, wanted)
 
     def _mismatch(self, hello: dict[str, Any]) -> str:

@@ -135,6 +135,11 @@ class Link:
         address.check_reachable()
         self._open()
 
+    @property
+    def private(self) -> bool:
+        """Whether only this machine is there, and nobody wants encryption."""
+        return self.address.local and self._keys is None
+
     def reopen(self) -> None:
         """Replace a DEALER whose connection broke: nothing that was meant for the old one goes over the new one."""
         self._close()

@@ -9,8 +9,9 @@ from typing import Any
 
 from ..plain_codec import MalformedError
 from .link import Link
+from .packing import Packer
 from .streams import Stream, Streams
-from .wire import Kind, Packer
+from .wire import Kind
 
 __all__ = ["Connection", "Peers", "read_hello"]
 

@@ -31,6 +31,7 @@ class SenderInfo:
         connected: whether it is there.
         ended: whether it has sent its last pass.
         lost: how many entries it could not deliver, as far as is known.
+        shared: whether its messages lie in memory of this machine that both have, and not in what the socket brings.
     """
 
     name: str
@@ -40,6 +41,7 @@ class SenderInfo:
     connected: bool
     ended: bool
     lost: int
+    shared: bool
 
 
 class RemoteDataZMQ(DataFlow):
@@ -154,7 +156,9 @@ class RemoteDataZMQ(DataFlow):
     def senders(self) -> list[SenderInfo]:
         """What is known of each sender, in the order in which they first came."""
         return [
-            SenderInfo(s.name, s.address + 1, s.datapoints, s.nbytes, s.connection is not None, s.ended, s.lost)
+            SenderInfo(
+                s.name, s.address + 1, s.datapoints, s.nbytes, s.connection is not None, s.ended, s.lost, s.shared
+            )
             for s in self._table()
             if not s.replaced
         ]

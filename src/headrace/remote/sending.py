@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import threading
@@ -17,8 +18,10 @@ from ..plain_codec import MalformedError
 from ..plain_codec.describing import Described
 from .bundles import HOLD_S, Alarm, Bundle, Bundler, Grant, Window
 from .link import Link, Patience
+from .packing import Packer
 from .replay import Replay
-from .wire import EMPTY_BYTES, VERSION, Kind, Message, Packer, VersionError, size, to_send, unpack
+from .shared_memory import OwnMemory
+from .wire import EMPTY_BYTES, VERSION, Kind, Message, VersionError, size, to_send, unpack
 
 __all__ = ["SendResult", "Sending"]
 
@@ -48,18 +51,20 @@ class SendResult:
     rejected: int = 0
 
 
-def read_welcome(value: Any) -> tuple[int | None, bytes, Grant]:
-    """What a receiver wants: which entry first, its run, and how much may be under way.
+def read_welcome(value: Any) -> tuple[int | None, bytes, bool, Grant]:
+    """What a receiver wants: which entry first, its run, whether through memory, and how much may be under way.
 
     Raises:
         MalformedError: that is not what a receiver says.
     """
-    if type(value) is not tuple or len(value) != 5:
+    if type(value) is not tuple or len(value) != 6:
         raise MalformedError("a bad WELCOME")
-    number, receiver, *grant = value
-    if type(receiver) is not bytes or not (number is None or (type(number) is int and number >= 0)):
+    number, receiver, shared, *grant = value
+    if type(receiver) is not bytes or type(shared) is not bool:
         raise MalformedError("a bad WELCOME")
-    return number, receiver, Grant(*read_numbers(tuple(grant), 3))
+    if not (number is None or (type(number) is int and number >= 0)):
+        raise MalformedError("a bad WELCOME")
+    return number, receiver, shared, Grant(*read_numbers(tuple(grant), 3))
 
 
 def read_numbers(value: Any, count: int) -> Sequence[int]:
@@ -101,6 +106,7 @@ class Sending:
         self._window = Window(self._bundler.recycle)
         self._lock = threading.Lock()
         self._alarm = Alarm(HOLD_S, self._release)
+        self._memory: OwnMemory | None = None  # offered over this connection
         self._peer: bytes | None = None  # routing id of the receiver; empty for a DEALER
         self._welcome = False  # whether it has said what it wants
         self._receiver: bytes | None = None  # the run of the receiver that was last served
@@ -133,6 +139,9 @@ class Sending:
             raise
         finally:
             self._alarm.close()
+            self._withdraw()
+            self._window.clear()
+            self._bundler.write_into(None)
             bar.close()
         return self._result()
 
@@ -312,20 +321,32 @@ class Sending:
         self._peer = peer
         self._welcome = False
         self._waiting_logged = False
-        self._send(self._packer.pack(Kind.HELLO, self._stream, self._first, self._hello))
+        self._withdraw()
+        if self._link.private:
+            with contextlib.suppress(OSError):  # then all goes through the socket
+                self._memory = OwnMemory()
+        offer = tuple(self._memory.offer) if self._memory is not None else None
+        self._send(self._packer.pack(Kind.HELLO, self._stream, self._first, {**self._hello, "memory": offer}))
+
+    def _withdraw(self) -> None:
+        if self._memory is not None:
+            self._memory.close()
+            self._memory = None
 
     @property
     def _first(self) -> int:
         """The first entry that could be sent without going back."""
         return self._window.first(self._replay.number)
 
-    def _start(self, number: int | None, receiver: bytes, grant: Grant) -> None:
+    def _start(self, number: int | None, receiver: bytes, shared: bool, grant: Grant) -> None:
         """Go on with the entry that the receiver wants."""
+        if shared and self._memory is None:
+            raise MalformedError("it takes memory that was not offered")
         if number is None:
             # The end is no datapoint: whoever is there now needs it, to end as well.
             self._lost += self._window.give_up_sent(self._replay.number - self._replay.over)
         elif self._hello["ack"]:
-            self._go_to(number)
+            self._go_to(number, known=receiver == self._receiver)
         else:
             if number > self._first and not self._window.covers(number):
                 raise MalformedError("it wants what was not sent")
@@ -338,13 +359,19 @@ class Sending:
             )  # fmt: skip
         self._receiver = receiver
         self._window.reconnected()
+        self._bundler.write_into(self._memory.arena if shared and self._memory is not None else None)
+        self._withdraw()
         self._window.grant = grant
         self._welcome = True
         self._send(self._packer.pack(Kind.START, self._stream, self._first, self._lost))
 
-    def _go_to(self, number: int) -> None:
-        """Make ``number`` one of the first message in the window, or the next one to be made."""
-        if self._window.covers(number):
+    def _go_to(self, number: int, *, known: bool) -> None:
+        """Make ``number`` one of the first message in the window, or the next one to be made.
+
+        A receiver that was lent a message may have written to the datapoints that it took. They are made again for
+        another one (not ``known``).
+        """
+        if self._window.covers(number) and (known or not self._window.lent):
             self._window.taken(number)
             return
         self._window.clear()

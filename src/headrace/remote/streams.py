@@ -11,7 +11,9 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-from .wire import Kind, Message, Values
+from ..parallel.arena import ArenaReader
+from ..plain_codec import MalformedError
+from .wire import Kind, Message, Values, unpack
 
 __all__ = ["Stream", "Streams"]
 
@@ -36,6 +38,8 @@ class Stream:
         replaced: whether its sender seems to have begun anew, as another stream. Nothing waits for it then, until it
             comes back: two senders may have the same name.
         connection: where it comes from now; None: its sender is gone.
+        memory: where it lends messages, over this connection.
+        shared: whether it lends, or lent, messages.
         received: the number of the next entry to come.
         waiting: messages that have come, with entries that were not taken.
         waiting_bytes: their size.
@@ -62,6 +66,8 @@ class Stream:
     past: bool = False
     replaced: bool = False
     connection: Any = None
+    memory: ArenaReader | None = None
+    shared: bool = False
     received: int | None = None
     waiting: deque[Message] = dataclasses.field(default_factory=deque)
     waiting_bytes: int = 0
@@ -82,6 +88,22 @@ class Stream:
     def ready(self) -> bool:
         """Whether an entry can be taken now."""
         return bool(self.waiting) and self.missing
+
+    def borrow(self, message: Message, most_bytes: int) -> Message:
+        """The message that lies where another one says.
+
+        Raises:
+            MalformedError: there is none.
+        """
+        place = message.value()
+        if type(place) is not tuple or len(place) != 3 or any(type(n) is not int for n in place):
+            raise MalformedError("a bad place in memory")
+        if self.memory is None or place[2] > most_bytes or not self.memory.has(*place):
+            raise MalformedError("a place in memory that is not shared, or larger than allowed")
+        lent = unpack(self.memory.take(*place).data)
+        if (lent.kind, lent.stream, lent.number) != (Kind.DATA, message.stream, message.number):
+            raise MalformedError("another message in memory than was said")
+        return lent
 
     def put(self, message: Message) -> str | None:
         """Take in an entry that came.
@@ -171,7 +193,7 @@ class Stream:
 
     def leave(self) -> None:
         """The sender is gone. What has come from it stays."""
-        self.connection = self.received = None
+        self.connection = self.memory = self.received = None
         self.granted = self.owed = (0, 0)
 
     def replace(self) -> None:

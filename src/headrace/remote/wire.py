@@ -8,6 +8,7 @@
     WELCOME  which entry I want first
                                                       START     the first one that you will get
                                                       DATA      entries: datapoints
+                                                      LENT      the same, in memory that both share: where
                                                       PASS_END  an entry: here a pass ends
                                                       END       an entry: here the last one ends
     ACK      how many entries I have taken,
@@ -29,29 +30,28 @@ import struct
 import zlib
 from typing import Any, NamedTuple
 
-import numpy as np
-import zmq
-
 from ..errors import SerializationError
 from ..plain_codec import Limits, MalformedError, padded
 from ..plain_codec.describing import Described, describe
 from ..plain_codec.reading import Reader
 
 __all__ = [
+    "BODY_OFFSET",
     "EMPTY_BYTES",
     "LIMITS",
+    "SLACK",
     "VERSION",
     "Kind",
     "Message",
-    "Packer",
     "Values",
     "VersionError",
     "size",
     "to_send",
     "unpack",
+    "write_ends",
 ]
 
-VERSION = 2
+VERSION = 3
 _MAGIC = b"hdrc"
 LIMITS = Limits(description_bytes=8 << 20, odd_keys=1024)
 
@@ -61,15 +61,12 @@ Then a checksum of these and of the descriptions. (Array bytes have TCP's checks
 version stay where they are in all versions to come."""
 
 _CHECKSUM = struct.Struct("!I")
-_START = padded(_HEADER.size + _CHECKSUM.size)
-_LEAST_BYTES = 1 << 16
-"""Smaller messages are copied: that costs less than to keep their memory."""
-_SLACK = 16
+BODY_OFFSET = padded(_HEADER.size + _CHECKSUM.size)
+"""Where the bytes of the values begin."""
+SLACK = 16
 """A message may have this part of its size behind it, so that messages of almost one size can use the same memory."""
-_MAX_SPARE = 16
-_MISFITS = 4
 _BRACKETS = 2
-EMPTY_BYTES = _START + _BRACKETS
+EMPTY_BYTES = BODY_OFFSET + _BRACKETS
 """The size of a message without values."""
 _SENT = LIMITS._replace(description_bytes=LIMITS.description_bytes - _BRACKETS)
 
@@ -88,6 +85,7 @@ class Kind(enum.IntEnum):
     FAILED = 9
     REFUSED = 10
     PING = 11
+    LENT = 12
 
 
 class VersionError(MalformedError):
@@ -177,101 +175,25 @@ class Values:
             self._reader.finish()
 
 
-class Packer:
-    """Makes messages: `add` values, then `seal`.
+def write_ends(
+    memory: memoryview, end: int, text: bytes, count: int, kind: Kind, stream: bytes, number: int = 0
+) -> None:
+    """Complete a message whose body is written: the header in front of it, the descriptions behind it.
 
-    Their bytes are put together in the memory of a frame of ZeroMQ's. If they fill it, that frame is the message, and
-    nothing is copied again; frames that are given back (`recycle`) are used for later messages, so that with messages
-    of one size no memory is asked for. A message of another size is copied into a frame of its own. (Sending an array
-    where it lies would save the other copy, too, but the flow may write into it again before it is sent.)
-
-    Attributes:
-        count: how many values were added.
-        nbytes: the size of the message, if it were sealed now.
+    Args:
+        memory: of the message; what it has beyond the descriptions is its slack.
+        end: of the body.
+        text: the descriptions, a JSON list.
+        count: how many there are.
+        kind: see the module.
+        stream: which stream it is about.
+        number: of the first entry.
     """
-
-    def __init__(self) -> None:
-        self._spare: list[zmq.Frame] = []
-        self._misfits = 0
-        self._open(_LEAST_BYTES)
-        self._clear()
-
-    def _open(self, nbytes: int) -> None:
-        """Begin to write into a frame of this size."""
-        self._frame = self._spare.pop() if self._spare else zmq.Frame(np.zeros(nbytes, np.uint8), copy=True)
-        self._memory: np.ndarray[Any, Any] = np.frombuffer(self._frame.buffer, np.uint8)
-
-    def recycle(self, frame: zmq.Frame) -> None:
-        """Take a frame back that nobody reads any more."""
-        if len(frame) == len(self._memory) and len(self._spare) < _MAX_SPARE:
-            self._spare.append(frame)
-
-    def _clear(self) -> None:
-        self._texts: list[bytes] = []
-        self._end = _START
-        self.count = 0
-        self.nbytes = EMPTY_BYTES
-
-    def add(self, described: Described) -> None:
-        """Add a value. From then on its arrays may be written to."""
-        end = self._end + described.nbytes
-        self._reserve(end)
-        described.write(self._memory[self._end : end])
-        self._texts.append(described.text)
-        self._end = end
-        self.count += 1
-        self.nbytes += size(described)
-
-    def seal(self, kind: Kind, stream: bytes, number: int = 0) -> zmq.Frame:
-        """The message. The packer is empty again."""
-        text = b"[%b]" % b",".join(self._texts)
-        total = self._end + len(text)
-        self._reserve(total)
-        view = self._memory.data
-        used = len(view) if self._worth_sending(total) else total
-        header = _HEADER.pack(_MAGIC, VERSION, kind, stream, number, self.count, total, len(text))
-        view[: _HEADER.size] = header
-        _CHECKSUM.pack_into(view, _HEADER.size, zlib.crc32(text, zlib.crc32(header)))
-        view[self._end : total] = text
-        if used > total:
-            self._memory[total:] = 0
-        self._clear()
-        if used < len(view):
-            frame = zmq.Frame(view[:total], copy=True)
-            self._fit(total)
-            return frame
-        frame = self._frame
-        self._misfits = 0
-        self._open(used)
-        return frame
-
-    def _worth_sending(self, total: int) -> bool:
-        return total >= _LEAST_BYTES and len(self._memory) - total <= total // _SLACK
-
-    def _fit(self, total: int) -> None:
-        """After some messages that did not fill the memory, the next ones may be as large as this one."""
-        self._misfits += 1
-        if self._misfits == _MISFITS and total >= _LEAST_BYTES:
-            self._spare.clear()
-            self._open(total + total // (2 * _SLACK))
-        self._misfits %= _MISFITS
-
-    def pack(self, kind: Kind, stream: bytes, number: int = 0, *values: Any) -> zmq.Frame:
-        """A whole message.
-
-        Raises:
-            SerializationError: see `to_send`.
-        """
-        for value in values:
-            self.add(to_send(value))
-        return self.seal(kind, stream, number)
-
-    def _reserve(self, nbytes: int) -> None:
-        if nbytes > len(self._memory):
-            before = self._memory
-            self._spare.clear()
-            self._open(nbytes + nbytes // 4)
-            self._memory[: self._end] = before[: self._end]
+    total = end + len(text)
+    header = _HEADER.pack(_MAGIC, VERSION, kind, stream, number, count, total, len(text))
+    memory[: _HEADER.size] = header
+    _CHECKSUM.pack_into(memory, _HEADER.size, zlib.crc32(text, zlib.crc32(header)))
+    memory[end:total] = text
 
 
 def size(described: Described) -> int:
@@ -305,23 +227,23 @@ def unpack(data: memoryview) -> Message:
         VersionError: it is of another version.
         MalformedError: it is no message, or not whole.
     """
-    if len(data) < _START:
+    if len(data) < BODY_OFFSET:
         raise MalformedError("shorter than a header")
     magic, version, kind, stream, number, count, total, length = _HEADER.unpack_from(data)
     if magic != _MAGIC:
         raise MalformedError("not of this protocol")
     if version != VERSION:
         raise VersionError(version)
-    if not total <= len(data) <= total + total // _SLACK:
+    if not total <= len(data) <= total + total // SLACK:
         raise MalformedError("not of the length it says")
-    if length > LIMITS.description_bytes or _START + length > total:
+    if length > LIMITS.description_bytes or BODY_OFFSET + length > total:
         raise MalformedError("a description longer than allowed, or than the message")
     text = data[total - length : total]
     if zlib.crc32(text, zlib.crc32(data[: _HEADER.size])) != _CHECKSUM.unpack_from(data, _HEADER.size)[0]:
         raise MalformedError("damaged: the checksum differs")
     if kind not in _KINDS:
         raise MalformedError("of an unknown kind")
-    return Message(_KINDS[kind], stream, number, count, text, data[_START : total - length])
+    return Message(_KINDS[kind], stream, number, count, text, data[BODY_OFFSET : total - length])
 
 
 _KINDS = {int(kind): kind for kind in Kind}
