@@ -223,7 +223,7 @@ class Script:
             process.kill()
 
 
-def run_script(folder: Path, text: str, *args: str, timeout_s: float = 15) -> Script:
+def run_script(folder: Path, text: str, *args: str, timeout_s: float = 30) -> Script:
     """Run a script to its end."""
     script = Script(folder, text, *args)
     script.end(timeout_s)
