@@ -7,6 +7,7 @@ import itertools
 import logging
 import os
 import pickle
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -505,6 +506,34 @@ def test_a_closed_receiver_is_opened_again_by_iterating(address: str, threads: T
     assert got == list(range(300))
     with pytest.raises(hr.DataFlowTerminated):
         next(it)
+
+
+def test_after_an_error_it_is_opened_again_by_iterating(address: str, threads: Threads) -> None:
+    remote = hr.RemoteDataZMQ(address, passes=1, num_senders=1, timeout_s=0.2)
+    for _ in range(2):
+        with pytest.raises(hr.PeerLost):
+            list(remote)
+    threads.send([1, 2], address, passes=1)
+    remote.timeout_s = 20
+    assert list(remote) == [1, 2]
+    remote.close()
+
+
+def test_after_ctrl_c_it_is_opened_again_by_iterating(address: str, threads: Threads) -> None:
+    def press(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    remote = hr.RemoteDataZMQ(address, passes=1, num_senders=1, timeout_s=20)
+    before = signal.signal(signal.SIGALRM, press)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with pytest.raises(KeyboardInterrupt):
+            list(remote)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    threads.send([1, 2], address, passes=1)
+    assert list(remote) == [1, 2]
+    remote.close()
 
 
 def test_a_sender_whose_flow_raises_is_named_when_no_other_is_left(address: str, threads: Threads) -> None:

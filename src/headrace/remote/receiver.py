@@ -169,15 +169,22 @@ class RemoteDataZMQ(DataFlow):
         if not state.restored:
             table.begin_pass()
         runtime = self._runtime
-        if runtime.stream is None:
-            runtime.stream = Conversation(self._settings(), table, self.rejected).run()
-        for datapoint in runtime.stream:
+        stream = runtime.stream
+        if stream is None:
+            stream = runtime.stream = Conversation(self._settings(), table, self.rejected).run()
+        while True:
+            try:
+                datapoint = next(stream)
+            except StopIteration:
+                raise DataFlowTerminated("the RemoteDataZMQ was closed while it was iterated") from None
+            except BaseException:
+                runtime.stream = None  # it has ended; the next pass opens the sockets again
+                raise
             if datapoint is PASS_OVER:
                 return
             if type(datapoint) is Unreadable:
                 raise datapoint.error
             yield datapoint
-        raise DataFlowTerminated("the RemoteDataZMQ was closed while it was iterated")
 
     def close(self) -> None:
         """Close the sockets. The flow can be iterated again; the senders will come back."""
