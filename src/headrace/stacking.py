@@ -72,7 +72,7 @@ def _by_component(values: Sequence[Any], name: str, join: Callable[[list[Any], s
     return join(list(values), name)
 
 
-_REMEDY = "use_list=True keeps components as they are, BatchDataByShape makes batches of equal shapes"
+_REMEDY = "BatchData(use_list=True) keeps components as they are, BatchDataByShape makes batches of equal shapes"
 
 
 def _mixed(first: Any, other: Any, name: str, what: str) -> str:
@@ -104,7 +104,9 @@ def _stack(values: list[Any], name: str, out: Out | None) -> Any:
     if all(issubclass(k, (str, bytes)) for k in kinds) and len({issubclass(k, str) for k in kinds}) == 1:
         end = "\0" if isinstance(values[0], str) else b"\0"
         if any(v.endswith(end) for v in values):
-            raise BatchError(f"{_called(name)} ends in NUL, which numpy's strings would drop; use_list=True keeps it")
+            raise BatchError(
+                f"{_called(name)} ends in NUL, which numpy's strings would drop; BatchData(use_list=True) keeps it"
+            )
         return _fill(np.array(values), out)
     if all(issubclass(k, _NUMBERS) for k in kinds):
         return _fill(_numbers(values, kinds, name), out)
@@ -146,11 +148,15 @@ def _numbers(values: list[Any], kinds: set[type], name: str) -> Array:
             return np.array(values, np.int32)
         if _INT64.min <= low and high <= _INT64.max:
             return np.array(values, np.int64)
-        raise BatchError(f"{_called(name)} has integers beyond 64 bits, {low} to {high}; use_list=True keeps them")
+        raise BatchError(
+            f"{_called(name)} has integers beyond 64 bits, {low} to {high}; BatchData(use_list=True) keeps them"
+        )
     try:
         wide = np.array(values, np.float64)
     except OverflowError:
-        raise BatchError(f"{_called(name)} has integers beyond the range of floats; use_list=True keeps them") from None
+        raise BatchError(
+            f"{_called(name)} has integers beyond the range of floats; BatchData(use_list=True) keeps them"
+        ) from None
     finite = np.abs(wide[np.isfinite(wide)])
     return wide if finite.size and finite.max() > _FLOAT32_MAX else wide.astype(np.float32)
 

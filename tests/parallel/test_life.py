@@ -295,6 +295,36 @@ print("again")
     assert (script.out, script.err, script.process.returncode) == ("caught\nTrue\nagain\n", "", 0)
 
 
+# -- too few descriptors
+
+
+@pytest.mark.parametrize("kind", ["zmq", "pipe"])
+def test_too_few_descriptors_are_an_error_before_anything_starts_and_enough_are_enough(
+    tmp_path: Path, kind: str
+) -> None:
+    """ZeroMQ would end the process."""
+    text = (
+        HEAD
+        + f"""
+import errno, psutil, resource
+for limit in range(20, 1000):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, 1000))
+    flow = make({kind!r}, same, 100)
+    try:
+        assert sorted(flow) == list(range(100))
+        break
+    except OSError as error:
+        assert error.errno == errno.EMFILE and f"may have {{limit}}; raise that (ulimit -n " in str(error), error
+        assert not psutil.Process().children()
+    finally:
+        flow.close()
+assert 20 < limit < 50, limit
+"""
+    )
+    done = run_script(tmp_path, text)
+    assert (done.err, done.process.returncode) == ("", 0)
+
+
 # -- killed
 
 

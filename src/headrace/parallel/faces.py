@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import resource
 import weakref
 from typing import Any
 
@@ -25,6 +28,12 @@ __all__ = [
     "process_pool",
     "thread_pool",
 ]
+
+
+_DESCRIPTORS_EACH = 6
+"""Of a worker: its two arenas, its process, its stack, its connection, and one for while it starts."""
+_DESCRIPTORS = 20
+"""Of the transport, and what is open for a moment."""
 
 
 class Default(int):
@@ -81,7 +90,11 @@ def process_pool(program: Program, num_proc: int, start_method: str | None, *, z
         num_proc: how many.
         start_method: see `check_start_method`.
         zmq: whether messages travel by ZeroMQ (else by pipes).
+
+    Raises:
+        OSError: (EMFILE) this process may not have so many descriptors.
     """
+    _check_descriptors(num_proc)
     method = start_method or default_start_method()
     executor = ProcessExecutor(method)
     main_by_value = method != "fork"
@@ -91,6 +104,18 @@ def process_pool(program: Program, num_proc: int, start_method: str | None, *, z
         executor.close()
         raise
     return Pool(executor, transport, program, num_proc)
+
+
+def _check_descriptors(num_proc: int) -> None:
+    """Now, because later is too late: ZeroMQ ends the whole process where it finds none for a connection."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = len(os.listdir("/proc/self/fd")) + num_proc * _DESCRIPTORS_EACH + _DESCRIPTORS
+    if limit != resource.RLIM_INFINITY and needed > limit:
+        raise OSError(
+            errno.EMFILE,
+            f"{num_proc} worker processes need {_DESCRIPTORS_EACH} file descriptors each, {needed} with those that are "
+            f"open, and this process may have {limit}; raise that (ulimit -n {needed}), or take fewer workers",
+        )
 
 
 def check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> Any:
