@@ -98,6 +98,29 @@ def test_what_the_consumer_keeps_stays_as_it_is(address: str, threads: Threads) 
     assert all((image == n).all() for n, image in kept)
 
 
+def shared_bytes() -> int:
+    """How much of arenas is in memory, as this process has it mapped."""
+    lines = iter(Path("/proc/self/smaps").read_text().splitlines())
+    return sum(
+        1024 * int(next(line for line in lines if line.startswith("Rss:")).split()[1])
+        for line in lines
+        if "/memfd:headrace-arena" in line
+    )
+
+
+def test_memory_that_was_kept_for_a_while_goes_back_to_the_system(address: str, threads: Threads) -> None:
+    threads.send(images(40, 1 << 20), address, passes=3)
+    with hr.RemoteDataZMQ(address, passes=1, num_senders=1, timeout_s=20) as remote:
+        kept = list(remote)
+        most = shared_bytes()
+        assert most > 300 << 20
+        del kept
+        for _ in range(2):
+            for _ in remote:
+                pass
+        assert shared_bytes() < most / 2
+
+
 def test_while_the_memory_is_full_messages_go_through_the_socket(
     address: str, threads: Threads, monkeypatch: pytest.MonkeyPatch
 ) -> None:

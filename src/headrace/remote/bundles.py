@@ -144,6 +144,10 @@ class Bundler:
         packer.take_over(self._packer)
         self._packer = packer
 
+    def trim(self) -> None:
+        """See `Packer.trim`."""
+        self._packer.trim()
+
     def recycle(self, bundle: Bundle) -> None:
         """A message arrived, and is not needed again."""
         if bundle.lent is not None:

@@ -99,6 +99,9 @@ class Packer:
             self.add(to_send(value))
         return self.seal(kind, stream, number)
 
+    def trim(self) -> None:
+        """Give memory back to the system that a consumer has kept for a while and let go."""
+
     def _open(self, nbytes: int) -> None:
         """Begin to write into memory of this size."""
         self._frame = self._spare.pop() if self._spare else zmq.Frame(np.zeros(nbytes, np.uint8), copy=True)
@@ -186,6 +189,10 @@ class LendingPacker(Packer):
 
     def recycle(self, frame: zmq.Frame) -> None:
         """See `Packer`. It has no use for frames."""
+
+    def trim(self) -> None:
+        """See `Packer`."""
+        self._arena.trim()
 
     def _open(self, nbytes: int) -> None:
         place = self._arena.allocate(nbytes)

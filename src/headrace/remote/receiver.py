@@ -80,9 +80,12 @@ class RemoteDataZMQ(DataFlow):
 
     Order and integrity: the datapoints of one sender come in its order, each once. Arrays are writable and the
         consumer's own. Those that came in one message (up to 1 MiB, or one datapoint) share a piece of memory: copy
-        what you keep of it for long. Connections are kept from one pass to the next, and until ``close()``. With
-        ``passes``, a pass that was left early is passed over when the next one begins. The state has one line for each
-        sender, with its position. Without ``ack``, resuming gives what the senders send now.
+        what you keep of it for long. (Of a sender on this machine, of the same user and without keys, large messages
+        come in memory that both have. It goes back to the sender when the last array on it dies here: a process that is
+        forked and keeps an array longer than this one has to copy it.) Connections are kept from one pass to the next,
+        and until ``close()``. With ``passes``, a pass that was left early is passed over when the next one begins. The
+        state has one line for each sender, with its position. Without ``ack``, resuming gives what the senders send
+        now.
 
     Raises:
         TypeError, ValueError: at construction, for arguments of a wrong type or value.

@@ -167,6 +167,7 @@ class Sending:
                 self._add(number, described, time.perf_counter() - begun)
             else:
                 self._seal()
+                self._bundler.trim()
                 self._window.append(Bundle(number, 1, self._packer.pack(kind, self._stream, number, None)))
                 self._offer()
             if number >= self._counted:
@@ -239,8 +240,10 @@ class Sending:
         elif not self._waiting_logged:
             self._waiting_logged = True
             logger.warning("sender %s: no receiver at %s; waiting", self._hello["name"], self._link.address.text)
-        if not self._poller.poll(self._patience.wait_ms(_TICK_MS)) and self._peer is not None:
-            self._send(self._packer.pack(Kind.PING, self._stream))
+        if not self._poller.poll(self._patience.wait_ms(_TICK_MS)):
+            self._bundler.trim()
+            if self._peer is not None:
+                self._send(self._packer.pack(Kind.PING, self._stream))
         self._look()
         self._flush()
 
