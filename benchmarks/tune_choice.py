@@ -2,7 +2,8 @@
 
 For each of five workloads: an exhaustive search over patterns, numbers of workers and buffers; then `headrace.tune`,
 with its default time; then its choice and the best few of the search side by side, in turns. The last one is what
-counts: the search picks the luckiest of many, and the machine drifts between the steps.
+counts: the search picks the luckiest of many, and the machine drifts between the steps. Its turns are longer, since
+the batches of many workers come in bursts.
 
 Each configuration is measured in every round of the search. But those that have never reached two fifths of the best
 are left out of the rounds after the first. With ``--keep`` the steps can be run one by one, or interrupted and gone on
@@ -180,8 +181,13 @@ def main() -> None:
     )
     parser.add_argument("--steps", default=",".join(STEPS), help="what to do (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="of the search (default: %(default)s)")
-    parser.add_argument("--turns", type=int, default=7, help="of the comparison (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=0.4, help="of each measurement (default: %(default)s)")
+    parser.add_argument("--turns", type=int, default=5, help="of the comparison (default: %(default)s)")
+    parser.add_argument(
+        "--seconds", type=float, default=0.4, help="of a measurement in the search (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--turn", type=float, default=2.0, help="seconds of a turn of the comparison (default: %(default)s)"
+    )
     parser.add_argument("--keep", type=Path, help="a JSON file: what is measured is added to it")
     args = parser.parse_args()
     kept: dict[str, Kept] = json.loads(args.keep.read_text()) if args.keep and args.keep.exists() else {}
@@ -202,7 +208,7 @@ def main() -> None:
             tune(case, found)
             keep()
         if "compare" in args.steps:
-            compare(case, found, args.turns, args.seconds)
+            compare(case, found, args.turns, args.turn)
             keep()
     print("\n".join(table(kept)))
 
