@@ -156,6 +156,44 @@ def test_a_connection_that_breaks_costs_nothing(
         assert dict(remote.rejected) == {}
 
 
+@pytest.mark.parametrize("ack", [True, False])
+def test_what_a_receiver_wrote_to_is_not_what_the_next_one_gets(
+    address: str, threads: Threads, ack: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first one takes some of a message, which comes again after a broken connection, and ends without a word. The
+    second one goes on from an older state, within that message (``ack``), or with what was not sent yet.
+    """
+
+    def lose() -> None:
+        caplog.clear()
+        way.cut()
+        while "lost the receiver" not in caplog.text:
+            time.sleep(0.01)
+
+    with reserved_port() as port, contextlib.closing(Proxy(f"tcp://127.0.0.1:{port}", address)) as way:
+        flow = hr.MapData(hr.DataFromList(range(100), shuffle=False), lambda n: (n, np.full(10_000, n, float)))
+        threads.send(flow, f"tcp://127.0.0.1:{port}", passes=1, ack=ack, hwm=80)
+        with hr.RemoteDataZMQ(address, passes=1, num_senders=1, ack=ack, hwm=80, timeout_s=20) as first:
+            it = iter(first)
+            check(itertools.islice(it, 8), range(8))  # in messages of 1, 2, 4, and 8 datapoints
+            state = first.state_dict()
+            check(itertools.islice(it, 1), [8])
+            lose()
+            way.mend()
+            way.wait_for_word()
+            check(itertools.islice(it, 1), [9])
+            lose()
+        with hr.RemoteDataZMQ(address, passes=1, num_senders=1, ack=ack, hwm=80, timeout_s=20) as second:
+            if ack:
+                second.load_state_dict(state)
+            way.mend()
+            rest = list(second)
+        numbers = [n for n, _ in rest]
+        assert numbers == list(range(8 if ack else numbers[0], 100))
+        assert ack or numbers[0] > 9
+        check(rest, numbers)
+
+
 # -- what strangers offer, and say of it
 
 

@@ -8,7 +8,6 @@ the flow pauses.
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
 from collections import deque
@@ -41,12 +40,14 @@ class Bundle(NamedTuple):
         entries: how many.
         frame: what is sent: the message, or where it is.
         lent: the message, if it is not in the frame.
+        exposed: whether a receiver had it in memory, and may have written to the datapoints that it took.
     """
 
     number: int
     entries: int
     frame: zmq.Frame
     lent: Lent | None = None
+    exposed: bool = False
 
     @property
     def end(self) -> int:
@@ -61,6 +62,10 @@ class Bundle(NamedTuple):
     def copied(self) -> Bundle:
         """The same, all in the frame."""
         return self if self.lent is None else self._replace(frame=self.lent.copy(), lent=None)
+
+    def sent(self) -> Bundle:
+        """The same, now that it has gone out."""
+        return self if self.lent is None else self._replace(exposed=True)
 
 
 class Grant(NamedTuple):
@@ -190,9 +195,9 @@ class Window:
         return bool(self._bundles) and self._bundles[0].number <= number < self._bundles[-1].end
 
     @property
-    def lent(self) -> bool:
-        """Whether a receiver may have written to what is in it."""
-        return any(bundle.lent is not None for bundle in itertools.islice(self._bundles, self._sent))
+    def exposed(self) -> bool:
+        """Whether a receiver may have written to something in it."""
+        return any(bundle.exposed for bundle in self._bundles)
 
     @property
     def unsent(self) -> bool:
@@ -216,6 +221,7 @@ class Window:
         bundle = self._bundles[self._sent]
         if not self.allows(bundle.entries, bundle.nbytes):
             return None
+        self._bundles[self._sent] = bundle.sent()
         self._sent += 1
         self._sent_items += bundle.entries
         self._sent_bytes += bundle.nbytes
@@ -232,14 +238,13 @@ class Window:
                 self._recycle(bundle)
 
     def give_up_sent(self, before: int) -> int:
-        """What was sent went to a receiver that is no more. How many entries it had not acknowledged.
+        """What was sent, or exposed, went to a receiver that is no more. How many entries it had not acknowledged.
 
         Args:
             before: only entries before this one are given up.
         """
         lost = 0
-        while self._sent and self._bundles[0].end <= before:
-            bundle = self._bundles[0]
+        while self._bundles and (bundle := self._bundles[0]).end <= before and (self._sent or bundle.exposed):
             lost += bundle.end - max(bundle.number, min(self._taken, bundle.end))
             self._forget_first()
         return lost

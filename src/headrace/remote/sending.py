@@ -371,10 +371,9 @@ class Sending:
     def _go_to(self, number: int, *, known: bool) -> None:
         """Make ``number`` one of the first message in the window, or the next one to be made.
 
-        A receiver that was lent a message may have written to the datapoints that it took. They are made again for
-        another one (not ``known``).
+        What a receiver may have written to is made again for another one (not ``known``).
         """
-        if self._window.covers(number) and (known or not self._window.lent):
+        if self._window.covers(number) and (known or not self._window.exposed):
             self._window.taken(number)
             return
         self._window.clear()
