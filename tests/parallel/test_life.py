@@ -234,6 +234,12 @@ assert struck > 50, struck
     assert (done.err, done.process.returncode) == ("", 0)
 
 
+def test_what_a_function_starts_in_a_thread_hears_of_ctrl_c() -> None:
+    """A thread begins with the signals blocked that its parent had blocked, and so does a program that it starts."""
+    with hr.MultiThreadMapData([1, 2], 2, lambda _: signal.pthread_sigmask(signal.SIG_BLOCK, ())) as flow:
+        assert list(flow) == [set(), set()]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("function", ["same", "slow", "busy"])
 def test_ctrl_c_gives_one_traceback(tmp_path: Path, kind: str, function: str) -> None:

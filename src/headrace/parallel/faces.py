@@ -9,7 +9,7 @@ import weakref
 from typing import Any
 
 from ..flow import DataFlow
-from .executors.ctrl_c import ctrl_c_held_back
+from .executors.ctrl_c import ctrl_c_deferred
 from .executors.process import START_METHODS, ProcessExecutor, default_start_method
 from .executors.thread import ThreadExecutor
 from .pool import Pool
@@ -55,7 +55,7 @@ class ParallelFlow(DataFlow):
         runtime = self._runtime
         if runtime.pool is None or runtime.pool.closed:
             self._connect()
-            with ctrl_c_held_back():  # until somebody knows the workers, who can end them
+            with ctrl_c_deferred():  # until somebody knows the workers, who can end them
                 runtime.pool = self._make_pool()
                 runtime.pool.flow_name = type(self).__name__
                 if runtime.counters is None:

@@ -31,7 +31,7 @@ from ..observe.counters import Counters
 from .autosize import AutoSize
 from .decoder import Unread
 from .executors.base import Executor, Handle
-from .executors.ctrl_c import ctrl_c_held_back
+from .executors.ctrl_c import ctrl_c_deferred
 from .ledger import Task
 from .messages import Message, Ping, Ready, Stop, Work
 from .programs import Program
@@ -140,7 +140,7 @@ class Pool:
     @_in_turn
     def start(self, slot: int) -> Worker:
         """Start a worker; it is sent nothing before it is ready."""
-        with ctrl_c_held_back():  # between two of these lines it would leave a worker that nobody knows, or half knows
+        with ctrl_c_deferred():  # between two of these lines it would leave a worker that nobody knows, or half knows
             worker = Worker(next(self._numbers), slot)
             address = self._transport.add(worker.number)
             try:
@@ -277,7 +277,7 @@ class Pool:
 
     def close(self) -> None:
         """End all workers, see the module. Does nothing the second time."""
-        with ctrl_c_held_back():
+        with ctrl_c_deferred():
             if not self._void_all():
                 return
             if self._turn.acquire(blocking=False):
@@ -288,12 +288,12 @@ class Pool:
                 return
             for worker in list(self.workers.values()):  # another thread may be waiting for them: this is what it sees
                 worker.handle.kill(False)
-        with self._turn, ctrl_c_held_back():
+        with self._turn, ctrl_c_deferred():
             self._end_all(ask=False)
 
     def abort(self) -> None:
         """End all workers; no word is exchanged with those that can be ended without. Does nothing the second time."""
-        with self._turn, ctrl_c_held_back():
+        with self._turn, ctrl_c_deferred():
             if self._void_all():
                 self._end_all(ask=False)
 

@@ -58,7 +58,7 @@ class Executor(Protocol):
     def start(self, program: Program, worker: int, address: Address) -> Handle:
         """Start a worker that runs ``program`` and talks through ``address``.
 
-        The pool calls it while Ctrl-C is held back, so that none starts of whom nobody knows.
+        The pool calls it while Ctrl-C is deferred, so that none starts of whom nobody knows.
 
         Raises:
             SerializationError: the program cannot travel to the worker.

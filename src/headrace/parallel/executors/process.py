@@ -31,6 +31,7 @@ from ..pickling import dumps_program, number_classes
 from ..programs import Program
 from ..threads import limit_loaded, limited
 from ..transports.base import Address
+from .ctrl_c import ctrl_c_held_back
 from .interpreter import start_interpreter
 from .memfd import SharedNumber, make_memfd, open_memfds, read_memfd
 from .worker_process import STACK_SIGNAL, Luggage, arrive, be_worker, program_arrives, this_parent
@@ -130,6 +131,10 @@ class ProcessExecutor:
 
     def start(self, program: Program, worker: int, address: Address) -> ProcessHandle:
         """See `Executor`."""
+        with ctrl_c_held_back():
+            return self._start(program, address)
+
+    def _start(self, program: Program, address: Address) -> ProcessHandle:
         if self.start_method == "fork":
             return self._fork(program, address)
         if self._pickled is None:
