@@ -23,7 +23,7 @@ from strangers import HELLO, STREAM, Stranger
 import headrace as hr
 from headrace.remote.packing import Packer
 from headrace.remote.security import write_keys
-from headrace.remote.wire import Kind, to_send, unpack
+from headrace.remote.wire import Kind, size, to_send, unpack
 
 
 def receiver(keys: Path, address: str, **options: Any) -> hr.RemoteDataZMQ:
@@ -237,7 +237,8 @@ def entry(number: int, *values: Any) -> bytes:
 
 def pickled(number: int) -> bytes:
     packer = Packer()
-    packer.add(to_send({1}, allow_pickle=True))
+    described = to_send({1}, allow_pickle=True)
+    packer.add(described, size(described))
     return packer.seal(Kind.DATA, STREAM, number).bytes
 
 

@@ -26,11 +26,16 @@ def opened(frame: Any) -> Values:
     return Values(message, allow_pickle=True)
 
 
+def add(packer: Packer, value: Any) -> None:
+    described = to_send(value, allow_pickle=True)
+    packer.add(described, size(described))
+
+
 def test_all_values_of_a_message_come_out_in_order() -> None:
     values: list[Any] = [[np.arange(5, dtype=np.uint8), n, "x" * n * 100] for n in range(20)] + [None, {"a": b"b"}]
     packer = Packer()
     for value in values:
-        packer.add(to_send(value))
+        add(packer, value)
     announced = packer.nbytes
 
     frame = packer.seal(Kind.DATA, STREAM, 7)
@@ -45,7 +50,7 @@ def test_all_values_of_a_message_come_out_in_order() -> None:
 def test_arrays_arrive_writable_and_aligned_whatever_is_before_them() -> None:
     packer = Packer()
     for n in range(5):
-        packer.add(to_send([b"x" * n, np.full(3, n, np.float64), np.zeros(n, np.uint8)]))
+        add(packer, [b"x" * n, np.full(3, n, np.float64), np.zeros(n, np.uint8)])
     values = opened(packer.seal(Kind.DATA, STREAM, 7))
     for n in range(5):
         array = values.next()[1]
@@ -57,7 +62,7 @@ def test_arrays_arrive_writable_and_aligned_whatever_is_before_them() -> None:
 def test_the_senders_array_may_be_written_to_at_once() -> None:
     array = np.zeros(100_000, np.uint8)
     packer = Packer()
-    packer.add(to_send(array))
+    add(packer, array)
     array[:] = 1
 
     assert opened(packer.seal(Kind.DATA, STREAM, 7)).next().sum() == 0
@@ -80,7 +85,7 @@ class Unreadable:
 def test_an_object_that_cannot_be_read_costs_only_its_own_value() -> None:
     packer = Packer()
     for value in ([np.arange(3), 1], [b"xy", Unreadable(), np.arange(9)], [np.arange(4), 2]):
-        packer.add(to_send(value, allow_pickle=True))
+        add(packer, value)
     values = opened(packer.seal(Kind.DATA, STREAM, 7))
 
     assert same(values.next(), [np.arange(3), 1])
@@ -107,7 +112,7 @@ def test_the_longest_description_that_is_sent_is_read() -> None:
     described = to_send(values)
     assert len(described.text) == LIMITS.description_bytes - 2
     packer = Packer()
-    packer.add(described)
+    packer.add(described, size(described))
     assert opened(packer.seal(Kind.DATA, STREAM, 7)).next() == values
 
 

@@ -29,16 +29,13 @@ class Described:
 
     __slots__ = ("_blobs", "nbytes", "text")
 
-    def __init__(self, text: bytes, blobs: list[Blob]):
+    def __init__(self, text: bytes, blobs: list[Blob], nbytes: int):
         self.text = text
-        self.nbytes = 0
-        for blob in blobs:
-            self.nbytes += padded(blob.nbytes if isinstance(blob, np.ndarray) else len(blob))
+        self.nbytes = nbytes
         self._blobs = blobs
 
-    def write(self, memory: np.ndarray[Any, Any]) -> None:
-        """Write the bytes into ``memory``, ``nbytes`` of uint8."""
-        at = 0
+    def write(self, memory: np.ndarray[Any, Any], at: int = 0) -> None:
+        """Write the bytes into ``memory``, of uint8, from ``at`` on."""
         for blob in self._blobs:
             if isinstance(blob, np.ndarray):
                 length = blob.nbytes
@@ -76,7 +73,7 @@ def describe(value: Any, *, allow_pickle: bool = False, limits: Limits | None = 
         raise TypeError(f"{where} is a {_kind(error.culprit)}, which only pickle can store") from error.__cause__
     if limits is not None:
         _check(limits, len(text), walk.odd_keys)
-    return Described(text, walk.blobs)
+    return Described(text, walk.blobs, walk.nbytes)
 
 
 def _check(limits: Limits, length: int, odd_keys: int) -> None:
@@ -120,6 +117,7 @@ def _path(value: Any, culprit: Any, depth: int) -> str | None:
 class _Describer:
     def __init__(self, allow_pickle: bool):
         self.blobs: list[Blob] = []
+        self.nbytes = 0
         self.odd_keys = 0
         self._allow_pickle = allow_pickle
 
@@ -137,6 +135,7 @@ class _Describer:
             dtype = _name(value.dtype)
             if dtype is not None:
                 self.blobs.append(value)
+                self.nbytes += padded(value.nbytes)
                 return ["a", dtype, "F" if value.flags.fnc else "C", *value.shape]
         elif kind is list:
             return ["l", *[self.plain(v, depth + 1) for v in value]]
@@ -152,6 +151,7 @@ class _Describer:
             dtype = _name(value.dtype)
             if dtype is not None and kind is value.dtype.type:
                 self.blobs.append(np.asarray(value))
+                self.nbytes += padded(value.nbytes)
                 return ["s", dtype]
             if kind in EMPTY.values() and value.dtype.itemsize == 0:
                 return ["s", value.dtype.str]
@@ -170,6 +170,7 @@ class _Describer:
 
     def _blob(self, tag: str, data: bytes | bytearray) -> list[Any]:
         self.blobs.append(data)
+        self.nbytes += padded(len(data))
         return [tag, len(data)]
 
     def _object(self, value: Any) -> list[Any]:

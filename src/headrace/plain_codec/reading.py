@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import pickle
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -131,23 +132,24 @@ class Reader:
         return str(self._take(plain), "utf-8", "surrogatepass")
 
     def _any_array(self, plain: list[Any], depth: int) -> np.ndarray[Any, Any]:
-        return self._array(_dtype(plain[1], 0), plain[2], tuple(plain[3:]))
+        return self._array(_known_layout(*plain[1:]) if type(plain[1]) is str else _layout(*plain[1:]))
 
     def _scalar(self, plain: list[Any], depth: int) -> Any:
         _, dtype = plain
         if type(dtype) is str and dtype in EMPTY:
             return EMPTY[dtype]()
-        return self._array(_dtype(dtype, 0), "C", ()).copy()[()]
+        return self._array(_layout(dtype, "C")).copy()[()]
 
-    def _array(self, dtype: Dtype, order: Any, shape: tuple[Any, ...]) -> np.ndarray[Any, Any]:
-        if order not in ("C", "F") or any(type(n) is not int or n < 0 for n in shape) or dtype.subdtype is not None:
-            raise MalformedError("a bad array")
-        nbytes = math.prod(shape) * dtype.itemsize
-        memory = self._bytes(nbytes)
+    def _array(self, layout: _Layout) -> np.ndarray[Any, Any]:
+        dtype, order, shape, nbytes, room = layout
+        start, end = self._position, self._position + room
+        if end > len(self._body):
+            raise MalformedError("an array beyond the bytes that are there")
+        self._position = end
         if nbytes == 0:
             return np.empty(shape, dtype, order)
-        array: np.ndarray[Any, Any] = np.ndarray(shape, dtype, buffer=memory, order=order)
-        if dtype.kind == "U" and array.size and _highest_character(memory, dtype) > 0x10FFFF:
+        array: np.ndarray[Any, Any] = np.ndarray(shape, dtype, self._body, start, order=order)
+        if dtype.kind == "U" and _highest_character(self._body[start : start + nbytes], dtype) > 0x10FFFF:
             raise MalformedError("no characters")
         return array if array.flags.aligned else array.copy(order)
 
@@ -189,6 +191,28 @@ _READERS: dict[str, Callable[[Reader, list[Any], int], Any]] = {
     "c": Reader._complex,
     "p": Reader._pickled,
 }
+
+
+class _Layout(NamedTuple):
+    dtype: Dtype
+    order: Any
+    shape: tuple[int, ...]
+    nbytes: int
+    room: int  # with what comes before the next bytes
+
+
+def _layout(name: Any, order: Any, *shape: Any) -> _Layout:
+    """How an array lies in its bytes."""
+    dtype = _dtype(name, 0)
+    if order not in ("C", "F") or any(type(n) is not int or n < 0 for n in shape) or dtype.subdtype is not None:
+        raise MalformedError("a bad array")
+    nbytes = math.prod(shape) * dtype.itemsize
+    return _Layout(dtype, order, shape, nbytes, padded(nbytes))
+
+
+_known_layout = functools.lru_cache(256, typed=True)(_layout)
+"""Most arrays of a stream have one layout, and to check it takes longer than all the rest. (Not of dtypes with fields:
+their names are lists, which have no hash. ``typed``, since 1, 1.0 and true are different things here.)"""
 
 
 def _highest_character(memory: memoryview, dtype: Dtype) -> int:

@@ -46,7 +46,7 @@ def encode(value: Any) -> bytes:
     end = _START + described.nbytes
     record = np.empty(end + len(described.text), np.uint8)
     _LENGTH.pack_into(record.data, _HEAD.size, described.nbytes)
-    described.write(record[_START:end])
+    described.write(record, _START)
     record.data[end:] = described.text
     _HEAD.pack_into(record.data, 0, MAGIC, VERSION, zlib.crc32(record.data[_HEAD.size :]))
     return record.tobytes()

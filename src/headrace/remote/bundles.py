@@ -1,7 +1,7 @@
 """What a sender has made and is not rid of: entries put together into messages, and the window of those messages.
 
 A message costs as much as hundreds of function calls, on both sides. So entries that the flow makes quickly travel
-together: as many as it makes in a few milliseconds, if they fit into `_BUNDLE_BYTES` and a quarter of what may be under
+together: as many as it makes in a few milliseconds, if they fit into `_BUNDLE_BYTES` and half of what may be under
 way. Slow ones travel alone, at once. An entry is held only while it could be sent; an `Alarm` sends what is held when
 the flow pauses.
 """
@@ -19,17 +19,16 @@ import zmq
 from ..parallel.arena import ArenaWriter
 from ..plain_codec.describing import Described
 from .packing import LendingPacker, Lent, Packer
-from .wire import size
 
-__all__ = ["HOLD_S", "Alarm", "Bundle", "Bundler", "Grant", "Window"]
+__all__ = ["HOLD_S", "Alarm", "Bundle", "Bundler", "Grant", "Room", "Window"]
 
 HOLD_S = 0.005
 """So long an entry waits for others, at most."""
-_PACE_S = 0.002
+_PACE_S = 0.004
 """So long it should take to make the entries of a message."""
-_BUNDLE_BYTES = 1 << 20
-_SHARE = 4
-"""This part of what may be under way is one message, at most: so there is always something on the way."""
+_BUNDLE_BYTES = 4 << 20
+_SHARE = 2
+"""This part of what may be under way is one message, at most: one is on the way while the next one is made."""
 
 
 class Bundle(NamedTuple):
@@ -81,10 +80,17 @@ class Grant(NamedTuple):
     nbytes: int
     most_bytes: int
 
-    @property
-    def bundle_bytes(self) -> int:
-        """So large may a message with several entries be."""
-        return min(_BUNDLE_BYTES, self.nbytes // _SHARE, self.most_bytes)
+
+class Room(NamedTuple):
+    """How large a message may be. It may always bring one entry.
+
+    Attributes:
+        items: entries.
+        nbytes: bytes, if there are several entries.
+    """
+
+    items: int
+    nbytes: int
 
 
 class Bundler:
@@ -98,8 +104,9 @@ class Bundler:
         self._stream = stream
         self._packer = Packer()
         self._number = 0
-        self._most = 1
-        self._made_s = 0.0
+        self._paced = 1  # so many entries take the right time
+        self._most = self._most_bytes = 0
+        self._began_s = 0.0
         self.opened_at = 0.0
 
     @property
@@ -107,41 +114,49 @@ class Bundler:
         """How many entries it holds."""
         return self._packer.count
 
-    @property
-    def nbytes(self) -> int:
-        """The size of a message with them."""
-        return self._packer.nbytes
+    def fits(self, nbytes: int) -> bool:
+        """Whether an entry of this `size` may go into the message that is open."""
+        return self._packer.count == 0 or self._packer.nbytes + nbytes <= self._most_bytes
 
-    def fits(self, described: Described, grant: Grant) -> bool:
-        """Whether one more entry may go into the message."""
-        return self.count == 0 or self.nbytes + size(described) <= grant.bundle_bytes
+    def open(self, number: int, nbytes: int, room: Room) -> None:
+        """Begin a message.
 
-    def add(self, number: int, described: Described, made_s: float) -> None:
+        Args:
+            number: of its first entry.
+            nbytes: the `size` of that.
+            room: for one message.
+        """
+        self._number = number
+        self._most = min(self._paced, room.items)
+        self._most_bytes = room.nbytes
+        self._packer.expect(min(self._most * nbytes, room.nbytes))
+        self.opened_at = time.monotonic()
+
+    def add(self, described: Described, nbytes: int) -> bool:
         """Take an entry in.
 
         Args:
-            number: its number.
             described: its datapoint.
-            made_s: how long it took to make it.
-        """
-        if self._packer.count == 0:
-            self._number = number
-            self._made_s = 0.0
-            self.opened_at = time.monotonic()
-        self._packer.add(described)
-        self._made_s += made_s
+            nbytes: its `size`.
 
-    def full(self, grant: Grant) -> bool:
-        """Whether the message shall go."""
-        count, nbytes = self.count, self.nbytes
-        return count >= self._most or count >= grant.items // _SHARE or nbytes + nbytes // count > grant.bundle_bytes
+        Returns:
+            Whether the message shall go now: that was enough, or there is no room for another one like it.
+        """
+        packer = self._packer
+        packer.add(described, nbytes)
+        return packer.count >= self._most or packer.nbytes + nbytes > self._most_bytes
 
     def seal(self) -> Bundle:
         """The message. Its entries say how many there shall be in the next one, at most double."""
-        count = self.count
-        paced = count * _PACE_S / max(self._made_s, 1e-9)
-        self._most = int(max(1, min(2 * self._most, paced)))
+        count, began_s = self._packer.count, self._began_s
+        self.resume()
+        paced = count * _PACE_S / max(self._began_s - began_s, 1e-9)
+        self._paced = int(max(1, min(2 * self._paced, paced)))
         return Bundle(self._number, count, *self._packer.seal_entries(self._stream, self._number))
+
+    def resume(self) -> None:
+        """From now on the flow makes the entries of the next message."""
+        self._began_s = time.perf_counter()
 
     def write_into(self, arena: ArenaWriter | None) -> None:
         """From now on messages lie in this arena; None: they are what is sent."""
@@ -204,11 +219,12 @@ class Window:
         """Whether there are messages that were not sent."""
         return self._sent < len(self._bundles)
 
-    def allows(self, count: int, nbytes: int) -> bool:
-        """Whether a message may be sent. One may always be under way."""
-        return not self._sent or (
-            self._sent_items + count <= self.grant.items and self._sent_bytes + nbytes <= self.grant.nbytes
-        )
+    @property
+    def room(self) -> Room:
+        """For the next message."""
+        items, nbytes, most_bytes = self.grant
+        share = min(nbytes // _SHARE, most_bytes, _BUNDLE_BYTES)
+        return Room(min(-(-items // _SHARE), items - self._sent_items), min(share, nbytes - self._sent_bytes))
 
     def append(self, bundle: Bundle) -> None:
         """A message that was made."""
@@ -219,12 +235,12 @@ class Window:
         if not self.unsent:
             return None
         bundle = self._bundles[self._sent]
-        if not self.allows(bundle.entries, bundle.nbytes):
+        items, nbytes = self._sent_items + bundle.entries, self._sent_bytes + bundle.nbytes
+        if self._sent and (items > self.grant.items or nbytes > self.grant.nbytes):  # one may always be under way
             return None
         self._bundles[self._sent] = bundle.sent()
         self._sent += 1
-        self._sent_items += bundle.entries
-        self._sent_bytes += bundle.nbytes
+        self._sent_items, self._sent_bytes = items, nbytes
         self.resent += max(0, min(self._highest, bundle.end) - bundle.number)
         self._highest = max(self._highest, bundle.end)
         return bundle

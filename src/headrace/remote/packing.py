@@ -56,19 +56,24 @@ class Packer:
         if len(frame) == len(self._memory) and len(self._spare) < _MAX_SPARE:
             self._spare.append(frame)
 
-    def add(self, described: Described) -> None:
-        """Add a value. From then on its arrays may be written to."""
+    def expect(self, nbytes: int) -> None:
+        """Values of so many bytes are to be added."""
+
+    def add(self, described: Described, nbytes: int) -> None:
+        """Add a value, of this `size`. From then on its arrays may be written to."""
         end = self._end + described.nbytes
-        self._reserve(end)
-        described.write(self._memory[self._end : end])
+        if end > len(self._memory):
+            self._grow(end)
+        described.write(self._memory, self._end)
         self._texts.append(described.text)
         self._end = end
         self.count += 1
-        self.nbytes += size(described)
+        self.nbytes += nbytes
 
     def take_over(self, other: Packer) -> None:
         """Go on with the values that were added to another one."""
-        self._reserve(other._end)
+        if other._end > len(self._memory):
+            self._grow(other._end)
         self._memory[BODY_OFFSET : other._end] = other._memory[BODY_OFFSET : other._end]
         self._texts, self._end, self.count, self.nbytes = other._texts, other._end, other.count, other.nbytes
 
@@ -96,7 +101,8 @@ class Packer:
             SerializationError: see `to_send`.
         """
         for value in values:
-            self.add(to_send(value))
+            described = to_send(value)
+            self.add(described, size(described))
         return self.seal(kind, stream, number)
 
     def trim(self) -> None:
@@ -117,7 +123,8 @@ class Packer:
         """Write what comes before and behind the bytes of the values; the size of the message."""
         text = b"[%b]" % b",".join(self._texts)
         total = self._end + len(text)
-        self._reserve(total)
+        if total > len(self._memory):
+            self._grow(total)
         write_ends(self._memory.data, self._end, text, self.count, kind, stream, number)
         self._clear()
         return total
@@ -130,12 +137,11 @@ class Packer:
             self._open(total + total // (2 * SLACK))
         self._misfits %= _MISFITS
 
-    def _reserve(self, nbytes: int) -> None:
-        if nbytes > len(self._memory):
-            before = self._memory
-            self._spare.clear()
-            self._open(nbytes + nbytes // 4)
-            self._memory[: self._end] = before[: self._end]
+    def _grow(self, nbytes: int) -> None:
+        before = self._memory
+        self._spare.clear()
+        self._open(nbytes + nbytes // 4)
+        self._memory[: self._end] = before[: self._end]
 
 
 class Lent:
@@ -187,6 +193,11 @@ class LendingPacker(Packer):
         self._open(total + total // SLACK)
         return frame, lent
 
+    def expect(self, nbytes: int) -> None:
+        """See `Packer`. Memory that nobody writes to costs nothing, and growing costs a copy."""
+        if BODY_OFFSET + nbytes > len(self._memory):
+            self._grow(BODY_OFFSET + nbytes)
+
     def recycle(self, frame: zmq.Frame) -> None:
         """See `Packer`. It has no use for frames."""
 
@@ -203,8 +214,8 @@ class LendingPacker(Packer):
             block, offset, self._memory = place
             self._place = block, offset
 
-    def _reserve(self, nbytes: int) -> None:
+    def _grow(self, nbytes: int) -> None:
         before = self._place
-        super()._reserve(nbytes)
-        if self._place is not before and before is not None:
+        super()._grow(nbytes)
+        if before is not None:
             self._arena.take_back(before[0])

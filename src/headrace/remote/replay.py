@@ -103,14 +103,15 @@ class Replay:
             EmptySourceError: passes without end, and there is nothing in them.
             Exception: what the flow raises.
         """
-        if self.over:
+        if self.passes == self._limit:
             return None
         self.number += 1
         if self._running is None:
             self._running = iter(self._flow)
         datapoint = next(self._running, _OVER)
         if datapoint is not _OVER:
-            self._consider_point()
+            if self._keep and time.monotonic() >= self._next_point:
+                self._take_point()
             return Kind.DATA, datapoint
         self._running = None
         self.passes += 1
@@ -149,10 +150,6 @@ class Replay:
         self._flow.load_state_dict(point.state)
         self.number, self.passes = point.number, point.passes
         del self._points[self._points.index(point) + 1 :]
-
-    def _consider_point(self) -> None:
-        if self._keep and time.monotonic() >= self._next_point:
-            self._take_point()
 
     def _take_point(self) -> None:
         begun = time.monotonic()

@@ -15,7 +15,6 @@ import zmq
 
 from ..errors import PeerLost, ProtocolError, RemoteError, SerializationError
 from ..plain_codec import MalformedError
-from ..plain_codec.describing import Described
 from .bundles import HOLD_S, Alarm, Bundle, Bundler, Grant, Window
 from .link import Link, Patience
 from .packing import Packer
@@ -153,7 +152,6 @@ class Sending:
     def _step(self, bar: Any) -> bool:
         """Send the next entry, or see to it that it will be. Whether there is more to do."""
         number = self._replay.number
-        begun = time.perf_counter()
         made = self._replay.next()
         with self._lock:
             if made is None:
@@ -163,8 +161,7 @@ class Sending:
                 return True
             kind, value = made
             if kind is Kind.DATA:
-                described = to_send(value, allow_pickle=self._hello["pickle"])
-                self._add(number, described, time.perf_counter() - begun)
+                nbytes = self._add(number, value)
             else:
                 self._seal()
                 self._bundler.trim()
@@ -174,26 +171,32 @@ class Sending:
                 self._counted = number + 1
                 if kind is Kind.DATA:
                     self._datapoints += 1
-                    self._nbytes += size(described)
+                    self._nbytes += nbytes
                     bar.update(1)
         return True
 
-    def _add(self, number: int, described: Described, made_s: float) -> None:
-        bundler, window = self._bundler, self._window
-        if not bundler.fits(described, window.grant):
+    def _add(self, number: int, value: Any) -> int:
+        """Send a datapoint, or hold it. Its size."""
+        described = to_send(value, allow_pickle=self._hello["pickle"])
+        nbytes = size(described)
+        bundler = self._bundler
+        if not bundler.fits(nbytes):
             self._seal()
             self._flush()
-        if size(described) > window.grant.most_bytes - EMPTY_BYTES:
-            raise SerializationError(
-                f"datapoint {number} takes {size(described) + EMPTY_BYTES:,} bytes, and the receiver takes at most "
-                f"{window.grant.most_bytes:,} (max_item_bytes); raise that, or send smaller ones"
-            )
-        bundler.add(number, described, made_s)
-        if bundler.full(window.grant) or not window.allows(bundler.count, bundler.nbytes):
+        if bundler.count == 0:
+            most_bytes = self._window.grant.most_bytes
+            if nbytes > most_bytes - EMPTY_BYTES:
+                raise SerializationError(
+                    f"datapoint {number} takes {nbytes + EMPTY_BYTES:,} bytes, and the receiver takes at most "
+                    f"{most_bytes:,} (max_item_bytes); raise that, or send smaller ones"
+                )
+            bundler.open(number, nbytes, self._window.room)
+        if bundler.add(described, nbytes):
             self._seal()
             self._offer()
-        else:
+        elif bundler.count == 1:
             self._alarm.arm()
+        return nbytes
 
     def _seal(self) -> None:
         if self._bundler.count:
@@ -218,6 +221,7 @@ class Sending:
         self._flush()
         while self._window.unsent:
             self._wait()
+        self._bundler.resume()
 
     def _flush(self) -> None:
         while self._welcome and (bundle := self._window.next_to_send()) is not None:

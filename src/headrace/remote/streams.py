@@ -271,10 +271,11 @@ class Streams:
 
     def next_ready(self) -> Stream | None:
         """A stream with an entry to take, in turn: none is taken from twice while another one waits."""
-        for _ in range(len(self._turns)):
-            stream = self._turns[0]
-            self._turns.rotate(-1)
-            if stream.ready:
+        turns = self._turns
+        for _ in range(len(turns)):
+            stream = turns[0]
+            turns.rotate(-1)
+            if stream.waiting and stream.missing:
                 return stream
         return None
 
