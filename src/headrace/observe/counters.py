@@ -74,7 +74,8 @@ class WorkerClock:
         self._channel = channel
         self._cpu = cpu
         self.sent_s = self._ended_s = self._said_s = time.perf_counter()
-        self._wait_s = self._decode_s = self._run_s = self._send_s = 0.0
+        self._began_s = self.sent_s
+        self._decode_s = self._run_s = self._send_s = 0.0
 
     def done(self, received_s: float, began_s: float, ended_s: float) -> Spent | None:
         """A task was received, begun (when it was unpickled) and ended at these times.
@@ -83,7 +84,6 @@ class WorkerClock:
             The books, if it is time to send them.
         """
         self._send_s += self.sent_s - self._ended_s
-        self._wait_s += received_s - self.sent_s
         self._decode_s += began_s - received_s
         self._run_s += ended_s - began_s
         self._ended_s = ended_s
@@ -92,7 +92,7 @@ class WorkerClock:
         self._said_s = ended_s
         encode_s = self._channel.encode_s  # of what the program added while it ran
         return Spent(
-            self._wait_s,
+            ended_s - self._began_s - self._decode_s - self._run_s - self._send_s,
             self._decode_s,
             self._run_s - encode_s,
             self._send_s + encode_s,

@@ -25,23 +25,17 @@ class Unread:
         data: the pickles.
         layout: see `Encoded`.
         blocks: the memory of the arena blocks.
-
+        decode_s: seconds that it will take to unpickle them, judged by messages that were clocked.
     """
 
-    def __init__(self, data: memoryview, layout: list[tuple[int, int, int]], blocks: list[Array]):
+    def __init__(self, data: memoryview, layout: list[tuple[int, int, int]], blocks: list[Array], decode_s: float):
         self._data = data
         self._parts = iter(layout)
         self._count = datapoints_in(layout)
         self._blocks = collections.deque(blocks)
         self._at = 0
         self._plain: Iterator[Any] = iter(())
-        self._read = self._clocked = 0
-        self._clocked_s = 0.0
-
-    @property
-    def decode_s(self) -> float:
-        """Seconds spent on unpickling, judged by those that were clocked."""
-        return self._clocked_s / self._clocked * self._read if self._clocked else 0.0
+        self.decode_s = decode_s
 
     def __len__(self) -> int:
         """How many there were at the beginning."""
@@ -54,22 +48,51 @@ class Unread:
         for datapoint in self._plain:
             return datapoint
         count, length, needed = next(self._parts)
-        clocked = self._read % CLOCKED_EACH == 0
-        began = time.perf_counter() if clocked else 0.0
         here, self._at = self._at, self._at + length
         try:
             buffers = [self._blocks.popleft() for _ in range(needed)] if needed else None
             datapoint = pickle.loads(self._data[here : here + length], buffers=buffers)
         except StopIteration as error:
             raise RuntimeError("unpickling raised StopIteration") from error
-        self._read += 1
-        if clocked:
-            self._clocked += 1
-            self._clocked_s += time.perf_counter() - began
         if count:
             self._plain = iter(datapoint)
             return next(self._plain)
         return datapoint
+
+
+class _Clocked(Unread):
+    """One that is clocked.
+
+    Args:
+        data, layout, blocks: see `Unread`.
+        rate: learns from it.
+    """
+
+    def __init__(self, data: memoryview, layout: list[tuple[int, int, int]], blocks: list[Array], rate: _Rate):
+        super().__init__(data, layout, blocks, 0.0)
+        self._rate = rate
+        self._pieces = len(layout)
+
+    def __next__(self) -> Any:
+        began = time.perf_counter()
+        try:
+            return super().__next__()
+        except StopIteration:
+            self._rate.each_s = self.decode_s / max(1, self._pieces)
+            raise
+        finally:
+            self.decode_s += time.perf_counter() - began
+
+
+class _Rate:
+    """How long the pieces of a message take to unpickle.
+
+    Attributes:
+        each_s: one of them.
+    """
+
+    def __init__(self) -> None:
+        self.each_s = 0.0
 
 
 class Decoder:
@@ -81,6 +104,8 @@ class Decoder:
 
     def __init__(self, arena: BlockReader | None):
         self._arena = arena
+        self._rate = _Rate()
+        self._unread = 0  # messages that were opened and not read at once
 
     def open(self, encoded: Encoded) -> Unread | list[Any]:
         """The datapoints: a list of plain ones, or else to be unpickled one by one.
@@ -98,7 +123,11 @@ class Decoder:
                 with collection_paused():
                     plain = pickle.loads(data)
             return plain
-        return Unread(data, encoded.layout, blocks)
+        clocked = self._unread % CLOCKED_EACH == 0
+        self._unread += 1
+        if clocked:
+            return _Clocked(data, encoded.layout, blocks, self._rate)
+        return Unread(data, encoded.layout, blocks, self._rate.each_s * len(encoded.layout))
 
     def decode(self, encoded: Encoded) -> list[Any]:
         """The datapoints, all at once. After an error nothing is held."""

@@ -153,12 +153,12 @@ class MapConversation(Conversation):
             if self._intake.ended or count <= 0:
                 return
             task = self._pull(count)
-            pulled, pull_s = self._lap()
+            pull_s = self._lap()
             self._counters.pull_s += pull_s
             if task is None:
                 return
             if self._counters.slices is not None:
-                self._note("read the input", pulled, pull_s, task)
+                self._note("read the input", pull_s, task)
             self._give(worker, task)
             # A slow input must not keep the consumer from results that are there.
             if self._clock_s - began > 1e-3:
@@ -220,7 +220,7 @@ class MapConversation(Conversation):
     def _give(self, worker: Worker, task: Task) -> None:
         try:
             self._pool.give(worker, task)
-            self._counters.give_s += self._lap()[1]
+            self._counters.give_s += self._lap()
         except Exception as error:
             if task.count > 1:
                 self._ledger.put_back(task, 1)  # to find out which datapoint it is

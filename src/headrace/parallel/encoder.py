@@ -54,8 +54,9 @@ class Encoder:
         self._layout: list[tuple[int, int, int]] = []
         self.plain: list[Any] = []
         """Datapoints of simple types that were added and are not pickled yet; may be appended to."""
-        self._alone = self._clocked = 0  # datapoints of this message that were pickled by themselves
-        self._clocked_s = self._earlier_s = 0.0
+        self._messages = 0
+        self._clocking = True  # this message
+        self._clocked_s = self._earlier_s = self._each_s = 0.0
         self._heavy = False  # whether datapoints seem to hold large bytes objects
         self._numbers = False  # whether they seem to be numbers only
         self._table: dict[type, Callable[[Any], Any]] = {np.ndarray: self._reduce_array, _Blob: self._reduce_blob}
@@ -136,7 +137,14 @@ class Encoder:
         ):
             self.plain.append(datapoint.copy())
             return False
-        self._add_alone(_Blob(datapoint) if kind is bytes else datapoint, by_value=False)
+        if kind is bytes:
+            datapoint = _Blob(datapoint)
+        if self._clocking:
+            began_s = time.perf_counter()
+            self._add_alone(datapoint, by_value=False)
+            self._clocked_s += time.perf_counter() - began_s
+        else:
+            self._add_alone(datapoint, by_value=False)
         return bool(self._claims)
 
     def settle(self) -> None:
@@ -153,13 +161,13 @@ class Encoder:
 
     @property
     def encode_s(self) -> float:
-        """Seconds spent on datapoints that were pickled by themselves, judged by those that were clocked."""
-        return self._earlier_s + (self._clocked_s / self._clocked * self._alone if self._clocked else 0.0)
+        """Seconds spent on datapoints that were pickled by themselves, judged by the messages that were clocked."""
+        return self._earlier_s + (self._clocked_s if self._clocking else self._each_s * len(self._layout))
 
     def finish(self) -> Encoded:
         """All that was added since the last time."""
         self._flush()
-        self._earlier_s, self._clocked_s, self._alone, self._clocked = self.encode_s, 0.0, 0, 0
+        self._count_message()
         layout, self._layout = self._layout, []
         blocks = self._take_blocks()
         nbytes = self._file.tell()
@@ -170,6 +178,13 @@ class Encoder:
             data = b"" if spilled else bytes(written)
         self._clear()
         return Encoded(data, blocks, layout, spilled)
+
+    def _count_message(self) -> None:
+        self._earlier_s = self.encode_s
+        if self._clocking and self._layout:
+            self._each_s = self._clocked_s / len(self._layout)
+        self._messages += 1
+        self._clocking, self._clocked_s = self._messages % CLOCKED_EACH == 0, 0.0
 
     def cancel(self) -> None:
         """Forget what was added since the last `finish`."""
@@ -208,8 +223,6 @@ class Encoder:
             self.plain.clear()
 
     def _add_alone(self, datapoint: Any, *, by_value: bool) -> None:
-        clocked = self._alone % CLOCKED_EACH == 0
-        began = time.perf_counter() if clocked else 0.0
         self._flush()
         where, placed = self._file.tell(), len(self._blocks)
         try:
@@ -230,10 +243,6 @@ class Encoder:
             self._rewind(where, placed)
             raise
         self._layout.append((0, self._file.tell() - where, len(self._blocks) - placed))
-        self._alone += 1
-        if clocked:
-            self._clocked += 1
-            self._clocked_s += time.perf_counter() - began
 
     def _rewind(self, where: int, placed: int) -> None:
         self._pickler = None  # it may be in the middle of something

@@ -112,11 +112,11 @@ class Conversation:
                             yield (value,)
                             del value  # its memory may serve for the next one
                     self._pool.check_process()
-                    began, away_s = self._lap()
+                    away_s = self._lap()
                     self._pace.was_away(away_s)
                     self._counters.away_s += away_s
                     if self._counters.slices is not None:
-                        self._note("the consumer has", began, away_s, task)
+                        self._note("the consumer has", away_s, task)
                     self._delivered(task)
                     if not self._pool.closed:
                         self._glance()
@@ -209,16 +209,12 @@ class Conversation:
     def _receive(self, timeout_s: float) -> bool:
         """Take in what has happened; whether anything has."""
         events = self._pool.receive(timeout_s)
-        began, took_s = self._lap()
         counters = self._counters
-        if not timeout_s:
-            counters.receive_s += took_s
-        else:
-            counters.wait_s += took_s
+        if timeout_s:
+            waited_s = self._lap()
+            counters.wait_s += waited_s
             if counters.slices is not None:
-                self._note("wait for workers", began, took_s)
-        if self._clock_s >= counters.due_s:
-            counters.sample(self._clock_s, len(self._pool.workers))
+                self._note("wait for workers", waited_s)
         for worker, event in events:
             if worker.number not in self._pool.workers:
                 continue  # parted from a moment ago
@@ -232,6 +228,9 @@ class Conversation:
             elif isinstance(event.message, Broken):
                 self._part_from(worker, event.message.reason)
             self._lap()
+        counters.receive_s += self._lap()
+        if self._clock_s >= counters.due_s:
+            counters.sample(self._clock_s, len(self._pool.workers))
         return bool(events)
 
     def _welcome(self, worker: Worker, ready: Ready) -> None:
@@ -249,6 +248,7 @@ class Conversation:
         if done.stream != self._ledger.stream:  # of a pass that was left
             self._pool.drop(worker, event.body)
             return
+        began_s = time.perf_counter()
         try:
             values = self._open(worker, event.body)
         except Exception as error:
@@ -256,7 +256,10 @@ class Conversation:
             done, values = done._replace(failures=(pack(error, note=note),)), []
         nbytes = getattr(event.body, "nbytes", 0)
         counters = self._counters
-        counters.decode_s += self._lap()[1]
+        if isinstance(values, list):  # were unpickled by that
+            decode_s = time.perf_counter() - began_s
+            counters.decode_s += decode_s
+            self._clock_s += decode_s
         counters.tasks += 1
         counters.received += _datapoints(task, values)
         counters.result_bytes += nbytes
@@ -305,10 +308,11 @@ class Conversation:
 
     # -- what is counted
 
-    def _lap(self) -> tuple[float, float]:
-        """What was just done began when the clock was last looked at: then, and took so long."""
-        began, self._clock_s = self._clock_s, time.perf_counter()
-        return began, self._clock_s - began
+    def _lap(self) -> float:
+        """How long what was just done took: it began when the clock was last looked at."""
+        now_s = time.perf_counter()
+        took_s, self._clock_s = now_s - self._clock_s, now_s
+        return took_s
 
     def _resize(self) -> None:
         """Have as many workers as it takes, if that is ours to decide. The ledger does not care who does its rows."""
@@ -329,12 +333,12 @@ class Conversation:
         self._pace.resize(wish)
         self._lap()
 
-    def _note(self, name: str, began_s: float, seconds: float, task: Task | None = None) -> None:
-        """Something that this process did, for a trace."""
+    def _note(self, name: str, seconds: float, task: Task | None = None) -> None:
+        """Something that this process has just done, for a trace."""
         slices = self._counters.slices  # another thread may end the recording
         if slices is not None:
             first, count = (task.first, task.count) if task is not None else (-1, 0)
-            slices.add(Slice(-1, name, began_s, seconds, first, count))
+            slices.add(Slice(-1, name, self._clock_s - seconds, seconds, first, count))
 
     # -- what goes wrong
 

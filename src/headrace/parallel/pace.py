@@ -24,7 +24,8 @@ of a worker's share of what is left. (Guided self-scheduling: Polychronopoulos a
 smaller, since a worker holds two tasks, and one may be slower than the others.) But none is smaller than this part of
 a task: there it would be all message."""
 
-_TASK_BYTES = 4 << 20
+_TASK_BYTES = 16 << 20
+_USEFUL_BYTES = 4 << 20
 _TASK_ITEMS = 1 << 13
 _BUFFER_BYTES = 64 << 20
 
@@ -134,7 +135,8 @@ class Pace:
     def _plan(self) -> _Plan:
         """Decide; it holds until something is measured."""
         task_size, depth, window = self._size_of_tasks(), 2, self._limit
-        useful_bytes = 2.0 * self._workers * self._task_bytes
+        # A task of large datapoints; of small ones more, so that they can wait for one that takes long.
+        useful_bytes = 2 * self._workers * max(task_size * self._largest_bytes, _USEFUL_BYTES)
         if self._item_s is not None:
             item_s = max(self._item_s, 1e-7)
             absence = 1.5 * self._away_s / item_s  # datapoints that one worker does meanwhile
