@@ -1,6 +1,6 @@
 """What is counted at the channel between a parallel flow and its workers, always.
 
-A worker keeps its own books (`WorkerClock`) and sends them home with a result, at most every 20 ms; the parent keeps
+A worker keeps its own books (`WorkerClock`) and sends them home with a result, at most every 50 ms; the parent keeps
 those of its side (`Counters`). All clocks are `time.perf_counter`, which on Linux is one clock for all processes. The
 cost is that of a task, not of a datapoint. It is small, and yet each line counts: after a task the caches hold the
 user's data, and a line of Python takes half a microsecond.
@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 __all__ = ["Counters", "Sample", "Slice", "Spent", "WorkerClock"]
 
-_SAY_S = 0.02
+_SAY_S = 0.05
 _SAMPLE_S = 0.05
 _SAMPLES = 1200
 _SLICES = 20_000
