@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -51,6 +52,33 @@ def test_the_times_of_a_worker_add_up_and_are_where_they_belong() -> None:
     assert pool.wait_s > pool.decode_s
     assert 0 < pool.busy <= 1
     assert 0 < pool.waiting <= 1
+
+
+class Laborious:
+    """Takes a millisecond to pickle, and one to unpickle."""
+
+    def __reduce__(self):
+        return spin, (), spin()
+
+    def __setstate__(self, state: object) -> None:
+        raise AssertionError
+
+
+def spin() -> None:
+    end_s = time.perf_counter() + 1e-3
+    while time.perf_counter() < end_s:
+        pass
+
+
+def test_pickling_and_unpickling_are_counted_though_few_datapoints_are_clocked() -> None:
+    count = 300
+    with hr.MultiProcessMapData(hr.DataFromList(list(range(count))), 1, lambda n: Laborious()) as flow:
+        list(flow)
+        list(flow)  # by its end the worker has said what the first pass cost it
+        pool = pool_of(flow)
+    assert 0.8 * 2 * count * 1e-3 < pool.decode_s
+    assert 0.8 * count * 1e-3 < pool.send_s
+    assert pool.away_s >= 0
 
 
 def test_deaths_retries_and_bad_datapoints_are_counted() -> None:

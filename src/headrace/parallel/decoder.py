@@ -25,17 +25,20 @@ class Unread:
         data: the pickles.
         layout: see `Encoded`.
         blocks: the memory of the arena blocks.
-        decode_s: seconds that it will take to unpickle them, judged by messages that were clocked.
+        each_s: seconds that it takes to unpickle one of them, judged by messages that were clocked.
+
+    Attributes:
+        decode_s: seconds that it takes to unpickle all of them.
     """
 
-    def __init__(self, data: memoryview, layout: list[tuple[int, int, int]], blocks: list[Array], decode_s: float):
+    def __init__(self, data: memoryview, layout: list[tuple[int, int, int]], blocks: list[Array], each_s: float):
         self._data = data
         self._parts = iter(layout)
         self._count = datapoints_in(layout)
         self._blocks = collections.deque(blocks)
         self._at = 0
         self._plain: Iterator[Any] = iter(())
-        self.decode_s = decode_s
+        self.decode_s = each_s * self._count
 
     def __len__(self) -> int:
         """How many there were at the beginning."""
@@ -71,24 +74,23 @@ class _Clocked(Unread):
     def __init__(self, data: memoryview, layout: list[tuple[int, int, int]], blocks: list[Array], rate: _Rate):
         super().__init__(data, layout, blocks, 0.0)
         self._rate = rate
-        self._pieces = len(layout)
+        self._read = 0
 
     def __next__(self) -> Any:
-        began = time.perf_counter()
+        began_s = time.perf_counter()
         try:
             return super().__next__()
-        except StopIteration:
-            self._rate.each_s = self.decode_s / max(1, self._pieces)
-            raise
         finally:
-            self.decode_s += time.perf_counter() - began
+            self._read += 1
+            self.decode_s += time.perf_counter() - began_s
+            self._rate.each_s = self.decode_s / self._read
 
 
 class _Rate:
-    """How long the pieces of a message take to unpickle.
+    """What unpickling costs.
 
     Attributes:
-        each_s: one of them.
+        each_s: seconds for one datapoint of the last message that was clocked.
     """
 
     def __init__(self) -> None:
@@ -127,7 +129,7 @@ class Decoder:
         self._unread += 1
         if clocked:
             return _Clocked(data, encoded.layout, blocks, self._rate)
-        return Unread(data, encoded.layout, blocks, self._rate.each_s * len(encoded.layout))
+        return Unread(data, encoded.layout, blocks, self._rate.each_s)
 
     def decode(self, encoded: Encoded) -> list[Any]:
         """The datapoints, all at once. After an error nothing is held."""

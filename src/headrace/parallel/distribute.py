@@ -243,10 +243,10 @@ class MapConversation(Conversation):
             self._books.compare()
         return True
 
-    def _delivered(self, task: Task) -> None:
+    def _delivered(self, task: Task, away_s: float) -> None:
         if self._books is not None:
             self._books.deliver(task.pass_index, task.first, task.count)
-        super()._delivered(task)
+        super()._delivered(task, away_s)
 
     # -- taking back
 

@@ -114,10 +114,9 @@ class Conversation:
                     self._pool.check_process()
                     away_s = self._lap()
                     self._pace.was_away(away_s)
-                    self._counters.away_s += away_s
                     if self._counters.slices is not None:
                         self._note("the consumer has", away_s, task)
-                    self._delivered(task)
+                    self._delivered(task, away_s)
                     if not self._pool.closed:
                         self._glance()
                 elif not self._over():
@@ -162,12 +161,14 @@ class Conversation:
         """The values of a row. Those that are all there and well are read by a list's own iterator."""
         raise NotImplementedError("mapping and replicating differ here")
 
-    def _delivered(self, task: Task) -> None:
-        """The consumer has been given all of a row."""
+    def _delivered(self, task: Task, away_s: float) -> None:
+        """The consumer has been given all of a row, and came back after so long."""
         self._counters.delivered += _datapoints(task, task.values or [])
-        if isinstance(task.values, Unread):
-            self._counters.decode_s += task.values.decode_s
-            self._counters.away_s -= task.values.decode_s
+        if isinstance(task.values, Unread):  # were unpickled meanwhile
+            decode_s = min(task.values.decode_s, away_s)
+            self._counters.decode_s += decode_s
+            away_s -= decode_s
+        self._counters.away_s += away_s
         self._ledger.close(task)
 
     def _last(self) -> Iterator[Any]:

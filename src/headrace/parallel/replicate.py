@@ -348,8 +348,8 @@ class CopyConversation(Conversation):
             yield value
             del value  # its memory may serve for the next one
 
-    def _delivered(self, task: Task) -> None:
+    def _delivered(self, task: Task, away_s: float) -> None:
         self._copies.delivered(task)
         if task.failures:
             raise self._rebuilt(task.failures[0], f"{task.worker}, copy {task.pass_index}")
-        super()._delivered(task)
+        super()._delivered(task, away_s)

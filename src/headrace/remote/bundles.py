@@ -1,13 +1,13 @@
 """What a sender has made and is not rid of: entries put together into messages, and the window of those messages.
 
 A message costs as much as hundreds of function calls, on both sides. So entries that the flow makes quickly travel
-together: as many as it makes in a few milliseconds, if they fit into `_BUNDLE_BYTES` and half of what may be under
-way. Slow ones travel alone, at once. An entry is held only while it could be sent; an `Alarm` sends what is held when
-the flow pauses.
+together: as many as it makes in a few milliseconds, if they fit into a message (see `Best`). Slow ones travel alone, at
+once. An entry is held only while it could be sent; an `Alarm` sends what is held when the flow pauses.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -18,7 +18,7 @@ import zmq
 
 from ..parallel.arena import ArenaWriter
 from ..plain_codec.describing import Described
-from .packing import LendingPacker, Lent, Packer
+from .packing import Best, LendingPacker, Lent, Packer
 
 __all__ = ["HOLD_S", "Alarm", "Bundle", "Bundler", "Grant", "Room", "Window"]
 
@@ -26,9 +26,6 @@ HOLD_S = 0.005
 """So long an entry waits for others, at most."""
 _PACE_S = 0.004
 """So long it should take to make the entries of a message."""
-_BUNDLE_BYTES = 4 << 20
-_SHARE = 2
-"""This part of what may be under way is one message, at most: one is on the way while the next one is made."""
 
 
 class Bundle(NamedTuple):
@@ -117,6 +114,11 @@ class Bundler:
     def fits(self, nbytes: int) -> bool:
         """Whether an entry of this `size` may go into the message that is open."""
         return self._packer.count == 0 or self._packer.nbytes + nbytes <= self._most_bytes
+
+    @property
+    def best(self) -> Best:
+        """How large a message should be."""
+        return self._packer.best
 
     def open(self, number: int, nbytes: int, room: Room) -> None:
         """Begin a message.
@@ -219,12 +221,14 @@ class Window:
         """Whether there are messages that were not sent."""
         return self._sent < len(self._bundles)
 
-    @property
-    def room(self) -> Room:
+    def room(self, best: Best) -> Room:
         """For the next message."""
         items, nbytes, most_bytes = self.grant
-        share = min(nbytes // _SHARE, most_bytes, _BUNDLE_BYTES)
-        return Room(min(-(-items // _SHARE), items - self._sent_items), min(share, nbytes - self._sent_bytes))
+        left_items, left_bytes = items - self._sent_items, nbytes - self._sent_bytes
+        return Room(
+            min(math.ceil(items / best.parts), left_items),
+            min(nbytes // best.parts, most_bytes, best.nbytes, left_bytes),
+        )
 
     def append(self, bundle: Bundle) -> None:
         """A message that was made."""

@@ -6,7 +6,7 @@ Two kinds of memory. A frame of ZeroMQ's goes through the socket. A block of an 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from ..parallel.arena import ArenaWriter
 from ..plain_codec.describing import Described
 from .wire import BODY_OFFSET, EMPTY_BYTES, SLACK, Kind, size, to_send, write_ends
 
-__all__ = ["LendingPacker", "Lent", "Packer"]
+__all__ = ["Best", "LendingPacker", "Lent", "Packer"]
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -24,6 +24,18 @@ _LEAST_BYTES = 1 << 16
 """Smaller messages are copied: that costs less than to keep their memory."""
 _MAX_SPARE = 16
 _MISFITS = 4
+
+
+class Best(NamedTuple):
+    """How large a message with several values should be.
+
+    Attributes:
+        nbytes: of all of them.
+        parts: of so many parts of what may be under way it is one, at most.
+    """
+
+    nbytes: int
+    parts: int
 
 
 class Packer:
@@ -37,10 +49,12 @@ class Packer:
     Attributes:
         count: how many values were added.
         nbytes: the size of the message, if it were sealed now.
+        best: how large it should be.
     """
 
     count: int
     nbytes: int
+    best = Best(nbytes=1 << 20, parts=4)  # several on the way, each small enough for the cache: it is copied four times
 
     def __init__(self) -> None:
         self._spare: list[zmq.Frame] = []
@@ -172,6 +186,8 @@ class LendingPacker(Packer):
     Args:
         arena: that the receiver has mapped.
     """
+
+    best = Best(nbytes=4 << 20, parts=2)  # one on the way while the next one is made
 
     def __init__(self, arena: ArenaWriter):
         self._arena = arena

@@ -190,7 +190,7 @@ class Sending:
                     f"datapoint {number} takes {nbytes + EMPTY_BYTES:,} bytes, and the receiver takes at most "
                     f"{most_bytes:,} (max_item_bytes); raise that, or send smaller ones"
                 )
-            bundler.open(number, nbytes, self._window.room)
+            bundler.open(number, nbytes, self._window.room(bundler.best))
         if bundler.add(described, nbytes):
             self._seal()
             self._offer()
