@@ -261,6 +261,7 @@ CRAFTED = [
     '["a",["S",8],"C",1]',
     '["a",["S",8,["x","<i4",0],["x","<i4",4]],"C",1]',
     '["a",' + "[" * 200 + "]" * 200 + ',"C",1]',
+    '["a","|u1","C"' + ",0" * 65 + "]",
     '["s","<U2"]',
     '["i","zz"]',
     '["i",5]',
@@ -281,6 +282,19 @@ CRAFTED = [
 def test_descriptions_that_make_no_sense_are_a_wire_error(text: str) -> None:
     with pytest.raises(MalformedError):
         read(text.encode("latin-1"), b"\xff" * 8)
+
+
+def test_what_made_no_sense_is_not_kept_in_mind() -> None:
+    """Layouts of arrays are; a stranger must not fill memory with large ones."""
+    tracemalloc.start()
+    try:
+        for n in range(20):
+            with pytest.raises(MalformedError):
+                read(b'["a","|u1","C"%b,%d]' % (b",0" * 50_000, n), b"")
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 1 << 20
 
 
 scraps = st.recursive(

@@ -17,6 +17,9 @@ from . import EMPTY, MAX_DEPTH, Dtype, Limits, MalformedError, padded
 
 __all__ = ["Reader"]
 
+_MOST_DIMENSIONS = 64
+"""As numpy has it."""
+
 _DTYPE = re.compile(r"[<>|][biufcSUmMV][1-9][0-9]{0,9}(\[[0-9a-zA-Zμ]{1,16}(/[0-9]{1,9})?\])?")
 
 
@@ -204,6 +207,8 @@ class _Layout(NamedTuple):
 def _layout(name: Any, order: Any, *shape: Any) -> _Layout:
     """How an array lies in its bytes."""
     dtype = _dtype(name, 0)
+    if len(shape) > _MOST_DIMENSIONS:  # known layouts are kept, so they must be small
+        raise MalformedError("an array of too many dimensions")
     if order not in ("C", "F") or any(type(n) is not int or n < 0 for n in shape) or dtype.subdtype is not None:
         raise MalformedError("a bad array")
     nbytes = math.prod(shape) * dtype.itemsize

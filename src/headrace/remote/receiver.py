@@ -79,7 +79,7 @@ class RemoteDataZMQ(DataFlow):
             once; the stream goes on.
 
     Order and integrity: the datapoints of one sender come in its order, each once. Arrays are writable and the
-        consumer's own. Those that came in one message (up to 1 MiB, or one datapoint) share a piece of memory: copy
+        consumer's own. Those that came in one message (up to 4 MiB, or one datapoint) share a piece of memory: copy
         what you keep of it for long. (Of a sender on this machine, of the same user and without keys, large messages
         come in memory that both have. It goes back to the sender when the last array on it dies here: a process that is
         forked and keeps an array longer than this one has to copy it.) Connections are kept from one pass to the next,
