@@ -84,7 +84,9 @@ def test_memory_that_the_consumer_let_go_is_used_again(address: str, threads: Th
     with hr.RemoteDataZMQ(address, passes=1, num_senders=1, timeout_s=20) as remote:
         for _, image in remote:
             places.add(image.ctypes.data)
-    assert len(places) < 20  # four under way, one with the consumer, and some that wait for their acknowledgement
+    # Of 500: four under way, one with the consumer, some that wait for their acknowledgement; each may be the first or
+    # the second one in its message.
+    assert len(places) < 50
 
 
 def test_what_the_consumer_keeps_stays_as_it_is(address: str, threads: Threads) -> None:
