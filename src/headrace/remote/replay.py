@@ -103,7 +103,7 @@ class Replay:
             EmptySourceError: passes without end, and there is nothing in them.
             Exception: what the flow raises.
         """
-        if self.passes == self._limit:
+        if self.over:
             return None
         self.number += 1
         if self._running is None:

@@ -271,11 +271,10 @@ class Streams:
 
     def next_ready(self) -> Stream | None:
         """A stream with an entry to take, in turn: none is taken from twice while another one waits."""
-        turns = self._turns
-        for _ in range(len(turns)):
-            stream = turns[0]
-            turns.rotate(-1)
-            if stream.waiting and stream.missing:
+        for _ in range(len(self._turns)):
+            stream = self._turns[0]
+            self._turns.rotate(-1)
+            if stream.ready:
                 return stream
         return None
 
