@@ -12,9 +12,11 @@ import sys
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import headrace as hr
-from headrace.state import decode, encode
+from headrace.state import Cursor, Rows, decode, encode
 from headrace.testing import same
 
 
@@ -439,3 +441,43 @@ def test_flows_that_user_code_keeps_in_containers_are_found(hold):
     begun = list(itertools.islice(flow, 8))
     again.load_state_dict(flow.state_dict())
     assert sorted(begun + list(again)) == list(range(20))
+
+
+# -- ranges, taken without making their numbers
+
+
+@given(
+    st.builds(range, st.integers(-50, 50), st.integers(-50, 50), st.integers(-3, 3).filter(bool)),
+    st.lists(st.one_of(st.none(), st.integers(1, 30)), max_size=30),
+)
+def test_a_range_is_taken_in_pieces_and_one_by_one(numbers, asked):
+    state = {}
+
+    def rows():
+        cursor = state["cursor"] = Cursor(numbers)
+        yield cursor.iterator
+
+    left, flow = list(numbers), Rows.of(rows())
+    assert not flow.take_range(1)  # it has not begun
+    for count in asked:
+        if count is None:
+            assert list(itertools.islice(flow, 1)) == left[:1]
+            del left[:1]
+        else:
+            taken = flow.take_range(count)
+            assert len(taken) in (0, count)
+            assert list(taken) == left[: len(taken)]
+            del left[: len(taken)]
+        if state:
+            assert state["cursor"].position == len(numbers) - len(left)
+    assert list(flow) == left
+
+
+def test_only_a_range_is_taken_as_one():
+    flow = Rows.of(iter(row) for row in ([1, 2, 3], range(9)))
+    assert next(flow) == 1
+    assert not flow.take_range(1)
+    assert list(itertools.islice(flow, 3)) == [2, 3, 0]
+    assert flow.take_range(3) == range(1, 4)
+    assert not flow.take_range(6)
+    assert list(flow) == [4, 5, 6, 7, 8]

@@ -42,13 +42,16 @@ class _OneThread:
 
     def __init__(self, rows: Generator[Iterable[Any], None, None]):
         self._rows = rows
+        self.row: Iterable[Any] = ()
+        """The one that was given last."""
 
     def __iter__(self) -> _OneThread:
         return self
 
     def __next__(self) -> Iterable[Any]:
         try:
-            return next(self._rows)
+            row = self.row = next(self._rows)
+            return row
         except ValueError as error:
             inside = error.__traceback__ is not None and error.__traceback__.tb_next is not None
             if inside:
@@ -71,18 +74,33 @@ class Rows(itertools.chain[Any]):
     """
 
     rows: Generator[Iterable[Any], None, None]
+    _guarded: _OneThread
 
     @classmethod
     def of(cls, rows: Generator[Iterable[Any], None, None]) -> Rows:
         """The datapoints of some rows."""
-        self = cast(Rows, cls.from_iterable(_OneThread(rows)))  # of this class, which its type does not say
+        guarded = _OneThread(rows)
+        self = cast(Rows, cls.from_iterable(guarded))  # of this class, which its type does not say
         self.rows = rows
+        self._guarded = guarded
         return self
+
+    def take_range(self, count: int) -> range:
+        """The next ``count`` datapoints, without making them, if a row has them that is a range; or else nothing."""
+        row = cast(Any, self._guarded.row)
+        if type(row) is not _RangeIterator or row.__length_hint__() < count:
+            return range(0)
+        _, (numbers,), at = row.__reduce__()
+        at = at or 0  # from Python 3.12 on None: the numbers are those that are left
+        row.__setstate__(at + count)
+        return cast(range, numbers[at : at + count])
 
     def close(self) -> None:
         """Leave the pass early, as ``close`` of a generator."""
         self.rows.close()
 
+
+_RangeIterator: type[Any] = type(iter(range(0)))
 
 Running = Generator[Any, None, None] | Rows
 

@@ -30,7 +30,8 @@ def numbers(count: int = COUNT) -> hr.DataFlow:
 
 
 def mapper(f: Callable[[Any], Any], **kwargs: Any) -> hr.DataFlow:
-    return hr.MultiProcessMapData(numbers(), 2, f, **kwargs)
+    as_objects = hr.DataFromList(list(range(COUNT)), shuffle=False)  # map_and_batch has a range, which travels as one
+    return hr.MultiProcessMapData(as_objects, 2, f, **kwargs)
 
 
 def map_and_batch(f: Callable[[Any], Any], **kwargs: Any) -> hr.DataFlow:

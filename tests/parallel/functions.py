@@ -25,6 +25,10 @@ def triple(n: int) -> int:
     return 3 * n
 
 
+def boxed(value: Any) -> list[Any]:
+    return [value]
+
+
 def same(value: Any) -> Any:
     return value
 

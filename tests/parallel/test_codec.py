@@ -48,6 +48,15 @@ def test_all_kinds_in_one_body(main_by_value: bool) -> None:
     assert lent(writer) == 0
 
 
+def test_a_range_travels_as_its_ends() -> None:
+    encoder, decoder, _ = make()
+    numbers = range(3, 10**9, 7)
+    encoded = encoder.encode(numbers)
+    assert encoded.nbytes < 100
+    assert decoder.decode(encoded) == numbers
+    assert decoder.decode(encoder.encode([1, 2])) == [1, 2]
+
+
 @settings(max_examples=150)
 @given(
     st.lists(

@@ -34,12 +34,36 @@ pytestmark = pytest.mark.filterwarnings('ignore:start_method="fork" copies:Runti
 # -- exactness and order
 
 
+def repr_of_type(value: Any) -> str:
+    return f"{type(value).__name__} of {len(value)}"
+
+
 def test_three_passes_equal_mapdata_in_order(any_mapper: Face) -> None:
     expected = list(hr.MapData(ints(137), functions.square))
 
     with any_mapper(ints(137), 2, functions.square) as flow:
         assert [list(flow) for _ in range(3)] == [expected] * 3
         assert len(flow) == 137
+
+
+@pytest.mark.parametrize(
+    "sequence",
+    [range(100_000), range(50_000, -50_000, -3), range(7), range(0), list(range(30_000)), ("a", None, (1, 2)) * 50],
+    ids=repr_of_type,
+)
+@pytest.mark.parametrize("source", [hr.DataFromIterable, functools.partial(hr.DataFromList, shuffle=False)])
+def test_sequences_of_any_kind_and_length(mapper: Face, source: Any, sequence: Any) -> None:
+    with mapper(source(sequence), 2, functions.boxed) as flow:
+        for _ in range(2):
+            assert list(flow) == [[one] for one in sequence]
+    with mapper(source(sequence), 2, functions.boxed) as flow:
+        running = iter(flow)
+        begun = [next(running) for _ in range(len(sequence) // 2)]
+        state = flow.state_dict()
+        assert state == flow.state_dict()
+        running.close()
+        flow.load_state_dict(state)
+        assert begun + list(flow) == [[one] for one in sequence]
 
 
 class SaysItHas(hr.DataFlow):
@@ -422,6 +446,24 @@ def test_a_slow_source_does_not_hold_back_what_is_done(mapper: Face) -> None:
             got.append(n)
             consumed.release()
     assert got == list(range(6))
+
+
+def test_a_slow_source_of_many_is_not_read_far_ahead_of_what_is_done(mapper: Face) -> None:
+    """A task of quick datapoints may have thousands; to read that many from a slow input would take long."""
+    read = 0
+
+    def source() -> Any:
+        nonlocal read
+        for read in range(1, 1501):
+            contracts.pause(0.0005)
+            yield read
+
+    ahead = []
+    with mapper(hr.DataFromGenerator(source), 2, functions.same) as flow:
+        for n in flow:
+            ahead.append(read - n)
+    assert len(ahead) == 1500
+    assert max(ahead) < 500
 
 
 # -- sizes

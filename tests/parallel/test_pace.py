@@ -71,6 +71,21 @@ def test_one_lucky_measurement_does_not_make_a_long_task() -> None:
     assert pace.next_size(Ledger(1, ordered=True)) <= 2
 
 
+def test_a_slow_input_is_not_read_for_long_at_a_time() -> None:
+    pace = Pace(2, 200, elastic=True)
+    for _ in range(30):
+        pace.pulled(10, 0.02)
+        pace.worked(1, 1e-7, 8)
+    assert 2 <= pace.next_size(Ledger(1, ordered=True)) <= 20
+
+
+def test_large_inputs_make_small_tasks_as_large_results_do() -> None:
+    pace = Pace(2, 200, elastic=True)
+    for _ in range(30):
+        pace.worked(10, 1e-5, 80, 10 << 20)
+    assert 2 <= pace.next_size(Ledger(1, ordered=True)) <= 16
+
+
 def test_a_consumer_that_goes_away_for_long_leaves_more_work_behind() -> None:
     pace = Pace(2, 200, elastic=False)
     for _ in range(10):

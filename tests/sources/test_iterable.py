@@ -1,4 +1,5 @@
 import itertools
+import json
 
 import pytest
 
@@ -107,3 +108,14 @@ def test_bad_input():
         hr.DataFromIterable(list)
     with pytest.raises(TypeError, match="expected a DataFlow or another iterable, got type: FakeData"):
         hr.MapData(hr.FakeData, str)
+
+
+def test_what_is_under_way_is_saved_as_numbers_where_there_is_a_sequence():
+    flow = hr.MultiThreadMapData(hr.DataFromIterable(["x" * 1000] * 500), 2, str.upper)
+    running = iter(flow)
+    assert [next(running) for _ in range(3)] == ["X" * 1000] * 3
+    state = flow.state_dict()
+    running.close()
+    assert len(json.dumps(state)) < 10_000
+    flow.load_state_dict(state)
+    assert list(flow) == ["X" * 1000] * 497

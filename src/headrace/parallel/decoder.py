@@ -131,10 +131,10 @@ class Decoder:
             return _Clocked(data, encoded.layout, blocks, self._rate)
         return Unread(data, encoded.layout, blocks, self._rate.each_s)
 
-    def decode(self, encoded: Encoded) -> list[Any]:
+    def decode(self, encoded: Encoded) -> list[Any] | range:
         """The datapoints, all at once. After an error nothing is held."""
         opened = self.open(encoded)
-        if isinstance(opened, list):
+        if not isinstance(opened, Unread):
             return opened
         with collection_paused():
             return list(opened)

@@ -12,9 +12,9 @@ from typing import Any
 from ..errors import ItemTimeoutError, SerializationError, WorkerDied
 from ..observe.audit import AuditedPass
 from ..stacking import stack_datapoints
-from ..state import Cursor, Input, Node, State
+from ..state import Cursor, Input, Node, Rows, State
 from .engine import Conversation, logger, span
-from .ledger import Ledger, Task, Values
+from .ledger import Items, Ledger, Task, Values
 from .messages import Done
 from .pace import Pace
 from .pickling import explain
@@ -48,7 +48,7 @@ class Intake:
         self._books = books
         self._lag: int | None = None  # pass of the input, less our own
 
-    def open(self, items: list[Any]) -> Task:
+    def open(self, items: Items) -> Task:
         """A row for datapoints that were pulled."""
         if self._lag is None:
             self._lag = self._source.pass_index - self._pass_index - self.passes
@@ -68,7 +68,10 @@ class Intake:
             "passes": self.passes,
             "ended": self.ended,
             "lag": self._lag,
-            "rows": [[row.pass_index, row.first, row.count if numbered[row.pass_index] else row.items] for row in rows],
+            "rows": [
+                [row.pass_index, row.first, row.count if numbered[row.pass_index] else list(row.items or ())]
+                for row in rows
+            ],
         }
 
     def restore(self, saved: Node) -> None:
@@ -157,6 +160,7 @@ class MapConversation(Conversation):
             self._counters.pull_s += pull_s
             if task is None:
                 return
+            self._pace.pulled(task.count, pull_s)
             if self._counters.slices is not None:
                 self._note("read the input", pull_s, task)
             self._give(worker, task)
@@ -194,6 +198,8 @@ class MapConversation(Conversation):
             try:
                 if self._iterator is None:
                     self._iterator = iter(self._source)
+                if isinstance(self._iterator, Rows) and (numbers := self._iterator.take_range(count)):
+                    return self._intake.open(numbers)
                 items.extend(itertools.islice(self._iterator, count))
             except Exception as error:
                 number = self._intake.first + len(items)

@@ -61,14 +61,17 @@ class Encoder:
         self._numbers = False  # whether they seem to be numbers only
         self._table: dict[type, Callable[[Any], Any]] = {np.ndarray: self._reduce_array, _Blob: self._reduce_blob}
 
-    def encode(self, datapoints: list[Any]) -> Encoded:
+    def encode(self, datapoints: list[Any] | range) -> Encoded:
         """The bytes and blocks from which `Decoder.decode` makes ``datapoints``.
 
         Raises:
             Exception: whatever pickling them raises; no block stays lent.
         """
         try:
-            if not (self._numbers and self._add_numbers(datapoints)):
+            if isinstance(datapoints, range):
+                self._dump(datapoints)
+                self._layout.append((len(datapoints), self._file.tell(), 0))
+            elif not (self._numbers and self._add_numbers(datapoints)):
                 self._add_all(datapoints)
                 if self._main_by_value and b"__main__" in bytes(self._written()):
                     self.cancel()

@@ -271,7 +271,7 @@ class Conversation:
         if slices is not None:
             slices.add(Slice(worker.slot, "work", done.began_s, done.busy_s, task.first, task.count))
         if values:
-            self._pace.worked(task.count, done.busy_s, nbytes)
+            self._pace.worked(task.count, done.busy_s, nbytes, done.input_bytes)
         self._take(worker, task, done, values, nbytes)
 
     def _open(self, worker: Worker, body: Any) -> Values:

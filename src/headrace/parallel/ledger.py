@@ -22,8 +22,10 @@ from typing import Any
 from .decoder import Unread
 from .messages import Failure
 
-__all__ = ["Ledger", "Task", "Values"]
+__all__ = ["Items", "Ledger", "Task", "Values"]
 
+
+Items = list[Any] | range
 
 Values = list[Any] | Unread
 
@@ -36,7 +38,8 @@ class Task:
         stream: the conversation it belongs to.
         index: number of its first datapoint there; the key of the row.
         count: how many datapoints.
-        items: the datapoints; None for a runner's, which come from the copy.
+        items: the datapoints, a list, or a range (which travels as its two ends); None for a runner's, which come from
+            the copy.
         pass_index: pass of the input that they are from; of a runner's row: the number of the copy.
         first: number of the first one in that pass.
         attempts: how many workers have died on it, for certain.
@@ -55,7 +58,7 @@ class Task:
     stream: int
     index: int
     count: int
-    items: list[Any] | None
+    items: Items | None
     pass_index: int
     first: int
     attempts: int = 0
@@ -119,7 +122,7 @@ class Ledger:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def open(self, items: list[Any] | None, count: int, pass_index: int = 0, first: int = 0) -> Task:
+    def open(self, items: Items | None, count: int, pass_index: int = 0, first: int = 0) -> Task:
         """A new row."""
         task = Task(self.stream, self._next_index, count, items, pass_index, first)
         self._rows[task.index] = task

@@ -116,7 +116,8 @@ class Done(NamedTuple):
         stream: of the Work.
         start: of the Work.
         began_s: when it was begun, by `time.perf_counter`.
-        busy_s: seconds spent on it in user code.
+        busy_s: seconds spent on it: unpickling, user code, and pickling of what is pickled by itself.
+        input_bytes: size of the datapoints that came with the Work.
         failures: datapoints that failed; their values are None, and not discards.
         discards: how many values are None because the function said so.
         skipped: the pass was given up before the task's turn; there are no values.
@@ -133,6 +134,7 @@ class Done(NamedTuple):
     start: int
     began_s: float = 0.0
     busy_s: float = 0.0
+    input_bytes: int = 0
     failures: tuple[Failure, ...] = ()
     discards: int = 0
     skipped: bool = False

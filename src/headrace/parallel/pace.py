@@ -26,7 +26,7 @@ a task: there it would be all message."""
 
 _TASK_BYTES = 16 << 20
 _USEFUL_BYTES = 4 << 20
-_TASK_ITEMS = 1 << 13
+_TASK_ITEMS = 1 << 16
 _BUFFER_BYTES = 64 << 20
 
 
@@ -77,6 +77,7 @@ class Pace:
         self._grain = grain
         self._single = single
         self._item_s: float | None = None
+        self._pull_s = 0.0
         self._item_bytes = 0.0
         self._largest_bytes = 0.0
         self._away_s = 0.0
@@ -88,16 +89,21 @@ class Pace:
         self._workers = workers
         self._current = None
 
-    def worked(self, items: int, busy_s: float, nbytes: int) -> None:
-        """A task of ``items`` datapoints has come back, with ``nbytes`` of results."""
-        item_s, item_bytes = busy_s / items, nbytes / items
+    def pulled(self, items: int, seconds: float) -> None:
+        """To read so many datapoints from the input took so long; the consumer waits meanwhile."""
+        self._pull_s += 0.2 * (seconds / items - self._pull_s)
+
+    def worked(self, items: int, busy_s: float, nbytes: int, input_bytes: int = 0) -> None:
+        """A task of ``items`` datapoints, of ``input_bytes``, has come back, with ``nbytes`` of results."""
+        work_s, item_bytes = busy_s / items, max(nbytes, input_bytes) / items
         if self._item_s is None:
-            self._item_s, self._item_bytes = item_s, item_bytes
+            self._item_s, self._item_bytes = work_s, item_bytes
         else:
-            self._item_s += 0.2 * (item_s - self._item_s)
+            self._item_s += 0.2 * (work_s - self._item_s)
             self._item_bytes += 0.2 * (item_bytes - self._item_bytes)
-        self._largest_bytes = max(item_bytes, 0.99 * self._largest_bytes)
-        wanted = min(_TASK_S / max(self._item_s, 1e-9), self._task_bytes / max(self._item_bytes, 1.0), _TASK_ITEMS)
+        self._largest_bytes = max(nbytes / items, 0.99 * self._largest_bytes)
+        item_s = max(self._item_s, self._pull_s, 1e-9)
+        wanted = min(_TASK_S / item_s, self._task_bytes / max(self._item_bytes, 1.0), _TASK_ITEMS)
         # At most double: one lucky measurement must not put a second of work into one task.
         self._size = max(1, min(int(wanted), 2 * self._size))
         self._current = None

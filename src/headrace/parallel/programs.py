@@ -192,11 +192,11 @@ class MapProgram:
         if self._in_process:
             seed_globals(begin.place.sequence(begin.pass_index, begin.stream, begin.worker, *begin.place.share))
 
-    def run(self, task: Work, items: list[Any], channel: Channel) -> Outcome:
+    def run(self, task: Work, items: Sequence[Any], channel: Channel) -> Outcome:
         """See `Program`."""
         return self._map(task, items, channel)
 
-    def _map(self, task: Work, items: list[Any], sink: Sink, grain: int = 1) -> Outcome:
+    def _map(self, task: Work, items: Sequence[Any], sink: Sink, grain: int = 1) -> Outcome:
         outcome = Outcome()
         wanted = 0
         for block in _blocks(len(items), grain):
@@ -211,7 +211,7 @@ class MapProgram:
         outcome.answered = wanted
         return outcome
 
-    def _results(self, task: Work, items: list[Any], first: int) -> Iterator[Any]:
+    def _results(self, task: Work, items: Sequence[Any], first: int) -> Iterator[Any]:
         if not self._function.wants_rng:
             return map(self._call, items)
         assert self._place is not None
@@ -237,7 +237,7 @@ class MapAndBatchProgram(MapProgram):
         super().__init__(function, in_process=in_process)
         self._batch_size = batch_size
 
-    def run(self, task: Work, items: list[Any], channel: Channel) -> Outcome:
+    def run(self, task: Work, items: Sequence[Any], channel: Channel) -> Outcome:
         """See `Program`."""
         assembly = Assembly(self._batch_size, channel.empty)
         outcome = self._map(task, items, assembly, self._batch_size)

@@ -97,8 +97,9 @@ def _perform(channel: Channel, program: Program, task: Work, body: Any, clock: W
     done = Done(
         task.stream,
         task.start,
-        began_s=began_s,
-        busy_s=ended_s - began_s,
+        began_s=received_s,
+        busy_s=ended_s - received_s,
+        input_bytes=getattr(body, "nbytes", 0),
         failures=tuple(outcome.failures),
         discards=outcome.discards,
         ended=outcome.ended,

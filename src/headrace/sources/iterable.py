@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from ..errors import ExhaustedSourceError, NoLengthError, StateError
 from ..flow import DataFlow
-from ..state import Cursor, State
+from ..state import Cursor, Rows, Running, State
 from ..tree import short
 
 __all__ = ["DataFromGenerator", "DataFromIterable"]
@@ -54,12 +54,28 @@ class DataFromIterable(DataFlow):
         """None: flows in the iterable are datapoints."""
         return ()
 
-    def run(self, source: None, state: State) -> Generator[Any, None, None]:
+    @property
+    def _indexed(self) -> bool:
+        """Whether its datapoints are the elements of a sequence, which has all of them already."""
+        return type(self.iterable) in (list, tuple, range) and not callable(getattr(self, "gen", None))
+
+    def reader(self, pass_index: int) -> Callable[[int], Any] | None:
+        """See `DataFlow.reader`."""
+        place = self._runtime.place
+        whole = place is not None and place.share[1] == 1
+        return cast(Any, self.iterable).__getitem__ if self._indexed and whole else None
+
+    def run(self, source: None, state: State) -> Running:
         """One pass; see `DataFlow.run`."""
-        if type(self.iterable) in (list, tuple, range) and not callable(getattr(self, "gen", None)):
-            cursor = state["count"] = Cursor(cast(Any, self.iterable), state.get("count", 0))
-            yield from cursor.iterator
-            return
+        if self._indexed:
+            return Rows.of(self._row(state))
+        return self._each(state)
+
+    def _row(self, state: State) -> Generator[Iterable[Any], None, None]:
+        cursor = state["count"] = Cursor(cast(Any, self.iterable), state.get("count", 0))
+        yield cursor.iterator
+
+    def _each(self, state: State) -> Generator[Any, None, None]:
         iterator = self._open()
         if iterator is self.iterable:
             yield from self._go_on(iterator, state)
